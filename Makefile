@@ -1,0 +1,43 @@
+# Everything a newcomer needs: `make run`, `make test`. Needs Python 3.11 or newer.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LISTEN :=
+
+.PHONY: run test test-long check format clean
+
+run: $(READY)  ## start the daemon on a copy of the example
+	@mkdir -p .run
+	@test -f .run/Server.xml || cp examples/origin/Server.xml .run/Server.xml
+	@$(BIN)/omeconf serve --config examples/origin/omeconf.toml --state .run/state \
+		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
+
+test: $(READY)  ## the tests, in less than two minutes
+	@$(BIN)/pytest -q -n auto -m "not long"
+
+test-long: $(READY)  ## the tests that take minutes
+	@$(BIN)/pytest -q -n auto -m long
+
+check: $(READY)  ## lint, types and the tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(READY)
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "omeconf needs Python 3.11 or newer on the PATH"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { rm -rf $(VENV); $(PYTHON) -m virtualenv -q $(VENV) 2>/dev/null; } \
+		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv"; exit 1; }
+	@$(BIN)/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/pip install -q --disable-pip-version-check -e . --group dev
+	@touch $@

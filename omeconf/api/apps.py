@@ -1,0 +1,145 @@
+"""/v1/vhosts/{vhost}/apps: applications, as the engine's API has them; but they can be changed."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from omeconf.api.envelope import (
+    ApiError,
+    answer,
+    answer_many,
+    config_error,
+    envelope,
+    read_body,
+)
+from omeconf.api.vhosts import find_virtual_host, hides_secrets
+from omeconf.api.writing import service_of, write
+from omeconf.core import path
+from omeconf.core.edit import Edit, Verb
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.mapping import Json, from_json, to_json
+from omeconf.core.rules import unaddressable
+from omeconf.errors import BadBody, NotFound
+from omeconf.store.repository import Head
+
+TEMPLATE = "*"
+"""The name of the template for dynamic applications: the engine never lists it."""
+
+_AUDIO = {"bitrate": 128000, "samplerate": 48000, "channel": 2, "bypassIfMatch": {"codec": "eq"}}
+DEFAULTS: dict[str, Json] = {
+    "providers": {"ovt": {}, "rtspPull": {}, "webrtc": {}, "srt": {}, "rtmp": {}},
+    "publishers": {"llhls": {}, "webrtc": {}, "ovt": {}},
+    "outputProfiles": {
+        "outputProfile": [
+            {
+                "name": "default",
+                "outputStreamName": "${OriginStreamName}",
+                "encodes": {
+                    "videos": [{"name": "bypass_video", "bypass": True}],
+                    "audios": [
+                        {"name": "opus", "codec": "opus", **_AUDIO},
+                        {"name": "aac", "codec": "aac", **_AUDIO},
+                    ],
+                },
+            }
+        ]
+    },
+}
+"""What the engine 0.21 gives a new application for each of these that its body leaves out."""
+
+
+def find_application(head: Head, virtual_host: str, name: str) -> EffectiveElement:
+    """An application by name. Raises ApiError 404 in the engine's words."""
+    host = find_virtual_host(head, virtual_host)
+    assert head.checked.root is not None
+    try:
+        if name != TEMPLATE:
+            return head.checked.root.find(path.application(host.key or "", name))
+    except NotFound:
+        pass
+    raise ApiError(404, f"Could not find the application: [{virtual_host}/{name}]") from None
+
+
+def show(application: EffectiveElement, *, hide_secrets: bool = False) -> Json:
+    """An application as GET answers it."""
+    return {**to_json(application, hide_secrets=hide_secrets), "dynamic": False}
+
+
+async def list_all(request: Request) -> Response:
+    """GET .../apps: the names."""
+    host = find_virtual_host(service_of(request).view(), request.path_params["vhost"])
+    names = [application.key or "" for application in host.every("Applications/Application")]
+    return answer([name for name in names if name != TEMPLATE])
+
+
+async def get(request: Request) -> Response:
+    """GET .../apps/{app}: what is written, without defaults."""
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+    application = find_application(service_of(request).view(), vhost, app)
+    return answer(show(application, hide_secrets=hides_secrets(request)))
+
+
+async def create(request: Request) -> Response:
+    """POST .../apps: an array of applications, in one revision."""
+    body = read_body(await request.body())
+    vhost = request.path_params["vhost"]
+    head = service_of(request).view()
+    host = find_virtual_host(head, vhost)
+    if not isinstance(body, list):
+        raise ApiError(400, "Request body must be an array")
+    taken = {application.key for application in host.every("Applications/Application")}
+    edits: list[Edit] = []
+    results: list[tuple[str, ApiError | None]] = []
+    for item in body:
+        if not isinstance(item, dict):
+            raise config_error("application is not an object")
+        full = {**DEFAULTS, **{key: value for key, value in item.items() if value is not None}}
+        try:
+            name = from_json(service_of(request).repository.schema.application, full).key or ""
+        except BadBody as error:
+            raise config_error(str(error)) from None
+        reason = unaddressable(name)
+        if reason:
+            raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
+        if name in taken:
+            text = f"Could not create the application: [{vhost}/{name}] already exists"
+            results.append((name, ApiError(409, text)))
+            continue
+        taken.add(name)
+        edits.append(Edit(Verb.CREATE, path.application(vhost, name), full))
+        results.append((name, None))
+    if not edits:
+        return answer_many([envelope(e.status, message=e.text) for _, e in results if e])
+    written = await write(request, *edits)
+    return answer_many(
+        [
+            envelope(error.status, message=error.text)
+            if error
+            else envelope(200, show(find_application(written.head, vhost, name)))
+            for name, error in results
+        ],
+        headers=written.headers,
+    )
+
+
+async def change(request: Request) -> Response:
+    """PATCH (or PUT) .../apps/{app}: merged into what is there; null removes."""
+    body = read_body(await request.body())
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+    find_application(service_of(request).view(), vhost, app)
+    if not isinstance(body, dict):
+        raise ApiError(400, "Request body must be an object")
+    for key in ("name", "dynamic", "outputProfiles"):
+        if key in body:
+            raise ApiError(400, f"Cannot change [{key}] using this API")
+    written = await write(request, Edit(Verb.MERGE, path.application(vhost, app), body))
+    return answer(show(find_application(written.head, vhost, app)), headers=written.headers)
+
+
+async def delete(request: Request) -> Response:
+    """DELETE .../apps/{app}."""
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+    find_application(service_of(request).view(), vhost, app)
+    written = await write(request, Edit(Verb.DELETE, path.application(vhost, app)))
+    return answer(headers=written.headers)

@@ -1,0 +1,74 @@
+"""Who is calling: by token over TCP, by the socket's own permissions over the local socket."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omeconf.core.values import expand
+from omeconf.settings import Token
+from omeconf.store.repository import Head
+
+READ, WRITE, ADMIN = "read", "write", "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who may call."""
+
+    name: str
+    role: str
+
+    @property
+    def may_write(self) -> bool:
+        """Whether changes are allowed."""
+        return self.role in (WRITE, ADMIN)
+
+
+class NotAuthorized(Exception):
+    """No valid credentials; the text is the engine's."""
+
+
+def server_token(head: Head) -> str:
+    """The token in Server.xml, from head; "" if there is none or its macros are unknown."""
+    snapshot, root = head.checked.snapshot, head.checked.root
+    text = root.value("Managers/API/AccessToken") if root else ""
+    return expand(text, snapshot.env) or ""
+
+
+def basic(token: str) -> str:
+    """The Authorization header for a token: the whole token is encoded, without a user."""
+    return "Basic " + base64.b64encode(token.encode()).decode()
+
+
+def authorize(
+    header: str | None, head: Head | None, tokens: Sequence[Token], *, bearer: bool
+) -> Caller:
+    """The caller behind an Authorization header. Raises NotAuthorized."""
+    if not header:
+        raise NotAuthorized("Authorization header is required to call API")
+    parts = header.split(" ")
+    if len(parts) != 2:
+        raise NotAuthorized("Invalid authorization header")
+    scheme, credential = parts
+    if scheme.lower() == "basic":
+        try:
+            given = base64.b64decode(credential, validate=True)
+        except binascii.Error:
+            raise NotAuthorized("Invalid credential format") from None
+    elif scheme.lower() == "bearer" and bearer:
+        given = credential.encode()
+    else:
+        raise NotAuthorized(f"Not supported credential type: {scheme}")
+    own = server_token(head) if head else ""
+    if own and hmac.compare_digest(given, own.encode()):
+        return Caller("api", ADMIN)
+    digest = hashlib.sha256(given).hexdigest()
+    for token in tokens:
+        if hmac.compare_digest(digest, token.sha256.lower()):
+            return Caller(token.name, token.role)
+    raise NotAuthorized("Invalid credential")

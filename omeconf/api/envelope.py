@@ -1,0 +1,106 @@
+"""The engine's envelope: {"message", "response", "statusCode"}, and how bodies are read.
+
+Keys come out sorted, compact and with non-ASCII escaped, as the engine writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from omeconf.core.mapping import Json
+
+CONTENT_TYPE = "application/json;charset=UTF-8"
+_NOTHING: Any = object()
+
+
+class ApiError(Exception):
+    """An answer that is not a success, in the engine's words."""
+
+    def __init__(self, status: int, text: str, *, prefix: str = "[HTTP] ") -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.prefix = prefix
+
+    @property
+    def message(self) -> str:
+        """As a single answer has it; in a batch the bare text stands."""
+        suffix = "" if self.prefix == "[Config] " else f" ({self.status})"
+        return f"{self.prefix}{self.text}{suffix}"
+
+
+def config_error(text: str) -> ApiError:
+    """400 with the words of the engine's configuration loader."""
+    return ApiError(400, text, prefix="[Config] ")
+
+
+def envelope(status: int = 200, response: Json = _NOTHING, message: str = "") -> dict[str, Json]:
+    """One envelope."""
+    shown: dict[str, Json] = {
+        "statusCode": status,
+        "message": message or HTTPStatus(status).phrase,
+    }
+    if response is not _NOTHING:
+        shown["response"] = response
+    return shown
+
+
+def answer(response: Json = _NOTHING, *, headers: dict[str, str] | None = None) -> Response:
+    """A success with a response, or without one."""
+    return _respond(200, envelope(200, response), headers)
+
+
+def answer_many(
+    envelopes: Sequence[dict[str, Json]], *, headers: dict[str, str] | None = None
+) -> Response:
+    """A batch: the common status of all, 207 if they differ, 200 if there are none."""
+    statuses = {each["statusCode"] for each in envelopes}
+    status = statuses.pop() if len(statuses) == 1 else 207 if statuses else 200
+    return _respond(status, list(envelopes), headers)
+
+
+def answer_error(status: int, message: str, *, headers: dict[str, str] | None = None) -> Response:
+    """A single answer that is not a success."""
+    return _respond(status, envelope(status, message=message), headers)
+
+
+def read_body(data: bytes) -> Json:
+    """A strict JSON body; an empty one is null, a BOM is allowed. Raises ApiError 400."""
+    if not data.strip():
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ApiError(400, "[JSON] the body is not UTF-8") from None
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"* Line {error.lineno}, Column {error.colno}"
+        raise ApiError(400, f"[JSON] {where}\n  {error.msg}\n") from None
+    except RecursionError:
+        raise ApiError(400, "[JSON] the body is nested too deeply") from None
+    except ValueError as error:
+        raise ApiError(400, f"[JSON] {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'the key "{twice}" is given twice')
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _respond(status: int, body: Json, headers: dict[str, str] | None) -> Response:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Response(text, status, headers, media_type=CONTENT_TYPE)

@@ -1,0 +1,130 @@
+""".../apps/{app}/outputProfiles: output profiles, as the engine's API has them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from omeconf.api.apps import find_application
+from omeconf.api.envelope import ApiError, answer, answer_many, envelope, read_body
+from omeconf.api.writing import service_of, write
+from omeconf.core import path
+from omeconf.core.edit import Edit, Verb
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.mapping import Json, from_json, to_json
+from omeconf.core.rules import unaddressable
+from omeconf.errors import BadBody, NotFound
+from omeconf.store.repository import Head
+
+
+def find_profile(head: Head, vhost: str, app: str, name: str) -> EffectiveElement:
+    """An output profile by name. Raises ApiError 404 in the engine's words."""
+    find_application(head, vhost, app)
+    assert head.checked.root is not None
+    try:
+        return head.checked.root.find(path.output_profile(vhost, app, name))
+    except NotFound:
+        where = f"[{vhost}/{app}/{name}]"
+        raise ApiError(404, f"Could not find the output profile: {where}") from None
+
+
+async def list_all(request: Request) -> Response:
+    """GET .../outputProfiles: the names."""
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+    application = find_application(service_of(request).view(), vhost, app)
+    return answer([p.key or "" for p in application.every("OutputProfiles/OutputProfile")])
+
+
+async def get(request: Request) -> Response:
+    """GET .../outputProfiles/{profile}."""
+    params = request.path_params
+    head = service_of(request).view()
+    return answer(to_json(find_profile(head, params["vhost"], params["app"], params["profile"])))
+
+
+async def create(request: Request) -> Response:
+    """POST .../outputProfiles: an array of profiles, in one revision and one restart."""
+    body = read_body(await request.body())
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+    application = find_application(service_of(request).view(), vhost, app)
+    if not isinstance(body, list):
+        raise ApiError(400, "Request body must be an array")
+    for item in body:
+        _check_shape(item)
+    taken = {profile.key for profile in application.every("OutputProfiles/OutputProfile")}
+    edits: list[Edit] = []
+    results: list[tuple[str, ApiError | None]] = []
+    for item in body:
+        name = item["name"]
+        _check(request, item)
+        reason = unaddressable(name)
+        if reason:
+            raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
+        if name in taken:
+            results.append((name, ApiError(409, f'The output profile "{name}" already exists')))
+            continue
+        taken.add(name)
+        edits.append(Edit(Verb.CREATE, path.output_profile(vhost, app, name), item))
+        results.append((name, None))
+    if not edits:
+        return answer_many([envelope(e.status, message=e.text) for _, e in results if e])
+    written = await write(request, *edits)
+    return answer_many(
+        [
+            envelope(error.status, message=error.text)
+            if error
+            else envelope(200, to_json(find_profile(written.head, vhost, app, name)))
+            for name, error in results
+        ],
+        headers=written.headers,
+    )
+
+
+async def replace(request: Request) -> Response:
+    """PATCH (or PUT) .../outputProfiles/{profile}: the body takes the place of all but name."""
+    body = read_body(await request.body())
+    vhost, app, name = (request.path_params[key] for key in ("vhost", "app", "profile"))
+    find_profile(service_of(request).view(), vhost, app, name)
+    if not isinstance(body, dict):
+        raise ApiError(400, "Request body must be an object")
+    for key in body:
+        if key.lower() == "name":
+            raise ApiError(400, f"The {key} entry cannot be specified in the modification")
+    whole = {**body, "name": name}
+    _check(request, whole)
+    written = await write(request, Edit(Verb.REPLACE, path.output_profile(vhost, app, name), whole))
+    return answer(to_json(find_profile(written.head, vhost, app, name)), headers=written.headers)
+
+
+async def delete(request: Request) -> Response:
+    """DELETE .../outputProfiles/{profile}."""
+    vhost, app, name = (request.path_params[key] for key in ("vhost", "app", "profile"))
+    find_profile(service_of(request).view(), vhost, app, name)
+    written = await write(request, Edit(Verb.DELETE, path.output_profile(vhost, app, name)))
+    return answer(headers=written.headers)
+
+
+def _check(request: Request, item: Json) -> None:
+    """Raise what the engine would say of a profile that does not fit."""
+    try:
+        from_json(service_of(request).repository.schema.output_profile, item)
+    except BadBody as error:
+        raise ApiError(400, f"[Config] {error}") from None
+
+
+def _check_shape(item: Json) -> None:
+    """The engine looks at these before anything else; one violation refuses the request."""
+    invalid = "Invalid request body: "
+    if not isinstance(item, dict) or any(
+        item.get(key) is None for key in ("name", "outputStreamName", "encodes")
+    ):
+        raise ApiError(400, invalid + '"name", "outputStreamName", "encodes" are required')
+    encodes = item["encodes"]
+    if not (isinstance(item["name"], str) and isinstance(encodes, dict)):
+        raise ApiError(400, invalid + '"name" must be a string and "encodes" must be an object')
+    lists = [encodes[key] for key in ("videos", "audios") if key in encodes]
+    if not all(isinstance(each, list) for each in lists) or not sum(map(len, lists)):
+        raise ApiError(
+            400,
+            invalid + '"encodes" must have at least one item (videos array or audios array)',
+        )

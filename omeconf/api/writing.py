@@ -1,0 +1,77 @@
+"""One write over the API: edits to the service, wait for their reload, and the headers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from omeconf.api.auth import Caller
+from omeconf.api.envelope import ApiError
+from omeconf.core.edit import Candidate, Edit
+from omeconf.core.revision import Origin
+from omeconf.daemon.jobs import Job, State
+from omeconf.daemon.service import Committed, Service
+from omeconf.store.repository import Head
+
+MAX_ADVICE = 3
+"""How much advice a header carries; `omeconf check` has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that is on disk for good."""
+
+    head: Head
+    headers: dict[str, str]
+
+
+def service_of(request: Request) -> Service:
+    """The service behind an application."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def write(request: Request, *edits: Edit) -> Written:
+    """Commit edits as one revision and wait for their reload, up to `[reload] wait_s`.
+
+    Raises ApiError 502 if the reload failed and the edits were taken back.
+    """
+    service = service_of(request)
+    caller: Caller = request.scope["caller"]
+    message = request.headers.get("Omeconf-Message", "")
+    candidate = Candidate(0, edits, caller.name, message)
+    future = service.submit(service.commit, candidate, Origin.API)
+    committed = await asyncio.wrap_future(future)
+    reload = await _wait(committed.job, service.settings.reload.wait_s)
+    return Written(committed.head, _headers(committed, reload))
+
+
+async def _wait(job: Job | None, wait_s: float) -> str:
+    """What the header Omeconf-Reload says of a job."""
+    if job is None:
+        return "none"
+    done = asyncio.wrap_future(job.done)
+    try:
+        await asyncio.wait_for(asyncio.shield(done), wait_s)
+    except TimeoutError:
+        return "pending"
+    if job.state is State.REVERTED:
+        last = job.outcomes[-1]
+        reason = last.output.splitlines()[-1] if last.output else f"exit code {last.code}"
+        raise ApiError(502, f"the reload failed and the change was taken back: {reason}")
+    return {State.HEALTHY: "ok", State.WAITING: "pending"}.get(job.state, "failed")
+
+
+def _headers(committed: Committed, reload: str) -> dict[str, str]:
+    headers = {
+        "Omeconf-Revision": str(committed.head.revision.number),
+        "Omeconf-Reload": reload,
+    }
+    touched = [str(change.path) for change in committed.changes]
+    advice = [f"{v.path}: {v.message}" for v in committed.advice if touched]
+    if advice:
+        text = "; ".join(advice[:MAX_ADVICE])
+        headers["Omeconf-Advice"] = text.encode("ascii", "replace").decode()
+    return headers

@@ -1,0 +1,276 @@
+"""The command line: a table of commands; each prints what one call returns.
+
+Exit codes: 0 done, 1 the configuration has errors (or the command failed), 2 unreadable files or
+wrong usage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from omeconf import __version__
+from omeconf.client import Client
+from omeconf.core.violation import Severity, Violation
+from omeconf.errors import OmeconfError
+
+DEFAULT_STATE = "/var/lib/omeconf"
+DEFAULT_RUNTIME = "/run/omeconf"
+
+
+def _default_socket() -> Path:
+    folder = os.environ.get("RUNTIME_DIRECTORY", DEFAULT_RUNTIME).split(":")[0]
+    return Path(os.environ.get("OMECONF_SOCKET", f"{folder}/omeconf.sock"))
+
+
+def _default_state() -> Path:
+    return Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE).split(":")[0])
+
+
+_SOCKET = click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    default=_default_socket,
+    help="The daemon's socket.  [default: $OMECONF_SOCKET or /run/omeconf/omeconf.sock]",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Commands(click.Group):
+    """Our own errors become one line on stderr, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OmeconfError as error:
+            click.echo(f"omeconf: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="omeconf")
+def main() -> None:
+    """Configuration manager for OvenMediaEngine.
+
+    Keeps one Server.xml valid, takes edits over REST and by hand without losing a byte, and
+    restarts only what changed.
+    """
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--engine",
+    "release",
+    default="0.21",
+    show_default=True,
+    metavar="RELEASE",
+    help="The release of the engine to check for.",
+)
+@click.option(
+    "--env",
+    "env_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The engine's environment (NAME=value lines), for ${env:...}.",
+)
+@click.option("--strict", is_flag=True, help="Warnings fail the check too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+)
+def check(
+    paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str
+) -> None:
+    """Find every mistake in Server.xml files, or in configuration folders.
+
+    Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
+    """
+    from omeconf.core.check import check as check_snapshot
+    from omeconf.core.schema import Schema
+    from omeconf.core.snapshot import Snapshot
+    from omeconf.settings import read_env
+    from omeconf.store.disk import Folder, shipped_xsd
+
+    schema = Schema(shipped_xsd(release))
+    env = read_env(env_file) if env_file else None
+    files: list[str] = []
+    violations: list[Violation] = []
+    for path in paths:
+        server_xml = path / "Server.xml" if path.is_dir() else path
+        folder = Folder(server_xml.parent)
+        snapshot = Snapshot.take(folder, main=server_xml.name, folder=str(folder.path), env=env)
+        shown = "" if path.is_dir() and len(paths) == 1 else f"{server_xml.parent}/"
+        shown = shown.removeprefix("./")
+        for violation in check_snapshot(snapshot, schema).violations:
+            is_inside = snapshot.is_inside(violation.file)
+            name = f"{shown}{violation.file}" if is_inside else violation.file
+            violations.append(dataclasses.replace(violation, file=name))
+        files.append(str(server_xml))
+    _print_violations(files, violations, form)
+    failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
+    sys.exit(any(violation.severity in failing for violation in violations))
+
+
+def _print_violations(files: list[str], violations: list[Violation], form: str) -> None:
+    if form == "json":
+        found = {"files": files, "violations": [v.as_json() for v in violations]}
+        click.echo(json.dumps(found, indent=2))
+        return
+    for violation in violations:
+        click.echo(_github(violation) if form == "github" else _coloured(violation))
+    if form == "text":
+        errors = sum(v.severity is Severity.ERROR for v in violations)
+        verdict = f"{errors} error{'s' * (errors != 1)}" if errors else "the engine takes this"
+        others = len(violations) - errors
+        more = f", and {others} of lesser weight" if others else ""
+        click.echo(f"{', '.join(files)}: {verdict}{more}", err=bool(errors))
+
+
+def _coloured(violation: Violation) -> str:
+    colour = {"error": "red", "warning": "yellow", "advice": "cyan"}[violation.severity.value]
+    word = click.style(violation.severity.value, fg=colour, bold=True)
+    return str(violation).replace(f": {violation.severity.value}: ", f": {word}: ", 1)
+
+
+def _github(violation: Violation) -> str:
+    kind = {"error": "error", "warning": "warning", "advice": "notice"}[violation.severity.value]
+    text = f"{violation.message}. {violation.hint}".strip(". ")
+    text = text.replace("%", "%25").replace("\n", "%0A")
+    place = f"file={violation.file},line={violation.line},col={violation.column}"
+    return f"::{kind} {place},title={violation.code}::{text}"
+
+
+@main.command()
+@click.argument("server_xml", type=click.Path(path_type=Path))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="omeconf.toml; every setting has a default.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=_default_state,
+    metavar="DIR",
+    help=f"Where the history lies.  [default: $STATE_DIRECTORY or {DEFAULT_STATE}]",
+)
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Listen here, instead of where Server.xml says."
+)
+@_SOCKET
+@click.option(
+    "--show-token", is_flag=True, help="Print a curl line with the access token at the start."
+)
+def serve(
+    server_xml: Path,
+    config: Path | None,
+    state: Path,
+    listen: str | None,
+    socket_path: Path,
+    *,
+    show_token: bool,
+) -> None:
+    """Run the daemon on SERVER_XML, in the foreground."""
+    from omeconf.server import Places
+    from omeconf.server import serve as run
+    from omeconf.settings import load
+
+    _log_to_stderr()
+    settings = load(config)
+    if listen:
+        settings = dataclasses.replace(
+            settings, api=dataclasses.replace(settings.api, listen=listen)
+        )
+    if server_xml.is_dir():
+        server_xml = server_xml / "Server.xml"
+    run(Places(server_xml.absolute(), state, socket_path), settings, show_token=show_token)
+
+
+def _log_to_stderr() -> None:
+    """Lines for people; with priorities for the journal where systemd reads them."""
+    is_journal = "JOURNAL_STREAM" in os.environ
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s" if is_journal else "%(asctime)s %(levelname)s %(message)s",
+    )
+    if is_journal:
+        for number, name in ((40, "<3>"), (30, "<4>"), (20, "<6>")):
+            logging.addLevelName(number, name)
+        logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(levelname)s%(message)s"))
+
+
+@main.command()
+@_SOCKET
+@_JSON
+def status(socket_path: Path, *, as_json: bool) -> None:
+    """Show how things stand: revisions on disk, running and healthy; drift; reloads.
+
+    Exit status: 0 well, 1 the files on disk have errors or a restart is needed.
+    """
+    found = Client(socket_path).status()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for line in _status_lines(found):
+            click.echo(line)
+    sys.exit(bool(found["drift"] or found["missing"] or found["restartNeeded"]))
+
+
+def _status_lines(found: dict[str, Any]) -> list[str]:
+    numbers = found["revision"]
+    assumed = " (assumed)" if found["runningIsAssumed"] else ""
+    lines = [
+        f"{found['serverXml']}",
+        f"  newest revision   {numbers['head'] or 'none yet'}",
+        f"  on disk           {numbers['disk'] or 'something else, see below'}",
+        f"  engine runs       {numbers['running'] or 'not known'}{assumed}",
+        f"  last known well   {numbers['healthy'] or 'none yet'}",
+    ]
+    last = found["reload"]["last"]
+    if last and last["plan"]:
+        names = ", ".join(
+            f"{i['action']} {i.get('virtualHost', '')}/{i.get('application', '')}".rstrip("/ ")
+            for i in last["plan"]
+        )
+        lines.append(f"  last reload       {last['state']}: {names}")
+    if found["restartNeeded"]:
+        lines.append("  restart needed: no hook is set for what changed")
+    if found["missing"]:
+        lines.append(f"  {found['missing']}")
+    if found["drift"]:
+        lines.append("The files on disk have errors and are not taken up:")
+        for v in found["drift"]["violations"]:
+            if v["severity"] == "error":
+                lines.append(f"  {v['file']}:{v['line']}:{v['column']}: {v['message']}")
+                if v["hint"]:
+                    lines.append(f"      hint: {v['hint']}")
+    return lines
+
+
+@main.command()
+@click.option("-n", "--limit", default=20, show_default=True, help="How many.")
+@_SOCKET
+@_JSON
+def log(socket_path: Path, limit: int, *, as_json: bool) -> None:
+    """List the newest revisions: who made them, how, when and why."""
+    found = Client(socket_path).revisions(limit)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for r in found:
+        by = f" by {r['author']}" if r["author"] else ""
+        click.echo(f"{r['number']:>5}  {r['time'][:19]}Z  {r['origin']}{by}  {r['message']}")

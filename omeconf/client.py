@@ -1,0 +1,61 @@
+"""The daemon's own API as calls, over its local socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from omeconf.errors import NotFound, OmeconfError
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+class Client:
+    """Calls to one daemon; method names are those of the service."""
+
+    def __init__(self, path: Path, *, timeout_s: float = 60.0) -> None:
+        """The daemon that listens at a socket."""
+        self.path = path
+        self.timeout_s = timeout_s
+
+    def status(self) -> dict[str, Any]:
+        """How things stand."""
+        found: dict[str, Any] = self._call("GET", "/omeconf/v1/status")
+        return found
+
+    def revisions(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The history, newest first."""
+        found: list[dict[str, Any]] = self._call("GET", f"/omeconf/v1/revisions?limit={limit}")[
+            "revisions"
+        ]
+        return found
+
+    def _call(self, method: str, path: str) -> Any:
+        connection = _UnixConnection(self.path, self.timeout_s)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except OSError as error:
+            raise NotFound(
+                f"cannot reach the daemon at {self.path}: {error.strerror or error}; "
+                "is `omeconf serve` running? (--socket PATH names another)"
+            ) from None
+        finally:
+            connection.close()
+        found = json.loads(body)
+        if answer.status >= 400:
+            raise OmeconfError(found.get("title") or found.get("message") or str(found))
+        return found

@@ -1,0 +1,223 @@
+"""All violations of a snapshot at once: structure, presence, values, and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from omeconf.core.effective import EffectiveElement, effective
+from omeconf.core.rules import RULES
+from omeconf.core.schema import Item, Schema, ValueType
+from omeconf.core.snapshot import Snapshot
+from omeconf.core.values import expand, read
+from omeconf.core.violation import Severity, Violation, sort_key
+
+OTHERWISE = {"warning": Severity.WARNING, "advice": Severity.ADVICE}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A snapshot with what the engine sees of it and all that is wrong with it."""
+
+    snapshot: Snapshot
+    root: EffectiveElement | None
+    """The effective tree; None if Server.xml cannot be read at all."""
+    violations: tuple[Violation, ...]
+    """In the order of the files."""
+
+    @property
+    def errors(self) -> tuple[Violation, ...]:
+        """What keeps the engine from running this configuration as a whole."""
+        return tuple(v for v in self.violations if v.severity is Severity.ERROR)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the engine would run it."""
+        return not self.errors
+
+    def new_since(self, base: Checked | None) -> tuple[Violation, ...]:
+        """Errors and warnings that base did not have: what keeps it from being committed.
+
+        A violation is the same one when code, path and message are: lines may have moved.
+        """
+        known = {(v.code, v.path, v.message) for v in base.violations} if base else set()
+        return tuple(
+            violation
+            for violation in self.violations
+            if violation.severity is Severity.ERROR
+            or (
+                violation.severity is Severity.WARNING
+                and (violation.code, violation.path, violation.message) not in known
+            )
+        )
+
+
+def check(snapshot: Snapshot, schema: Schema) -> Checked:
+    """Find everything that is wrong with a snapshot. Never raises for bad content."""
+    tree = effective(snapshot, schema)
+    violations = list(tree.violations)
+    if tree.root is not None:
+        gated = _gated(snapshot, schema)
+        for node in tree.root.descendants():
+            violations += _presence(node)
+            violations += _usage(node)
+            violations += _attribute_values(node, snapshot.env)
+            if node.item.type is not None and not (
+                gated.get(node.document.file) and "${" not in node.element.value
+            ):
+                violations += check_value(node, node.item.type, snapshot.env)
+        for rule in RULES:
+            violations += rule(tree.root, snapshot.env)
+    return Checked(snapshot, tree.root, tuple(sorted(set(violations), key=sort_key)))
+
+
+def _gated(snapshot: Snapshot, schema: Schema) -> Mapping[str, bool]:
+    """Files in which lxml finds nothing wrong, so that no clean value need be looked at."""
+    result = {}
+    for file in snapshot.files:
+        document = snapshot._parsed.get(file)
+        if document is not None and document.root.name in schema.gated:
+            result[file] = document.is_editable and schema.gate(document.data)
+    return result
+
+
+def _presence(node: EffectiveElement) -> Iterator[Violation]:
+    for name, item in node.item.children.items():
+        if node.all(name) or not item.is_required:
+            continue
+        if item.is_enforced:
+            yield node.violation(
+                Severity.ERROR,
+                "missing-element",
+                f"<{node.item.name}> needs a <{name}>",
+                hint=_example(item),
+                says=f"{item.error_path_as_child} is not optional",
+            )
+        elif item.is_object or item.default is None:
+            yield node.violation(
+                Severity.ADVICE,
+                "missing-element",
+                f"<{node.item.name}> is of little use without a <{name}>",
+                hint=_example(item),
+            )
+
+
+def _attribute_values(node: EffectiveElement, env: Mapping[str, str] | None) -> Iterator[Violation]:
+    for name, value_type in node.item.attributes.items():
+        written = node.element.attributes.get(name)
+        if written is None:
+            yield node.violation(
+                Severity.ERROR,
+                "missing-attribute",
+                f'<{node.item.name}> needs the attribute {name}="..."',
+                hint=f'write <{node.item.name} {name}="{value_type.words[0]}">',
+                says=f"{node.item.error_path}.{name} is not optional",
+            )
+            continue
+        text = expand(written, env)
+        if text is not None and not value_type.is_clean(text):
+            yield from _judge(node, value_type, f'{name}="{written}"', text, at_value=False)
+
+
+def _usage(node: EffectiveElement) -> Iterator[Violation]:
+    """Advice on elements that are deprecated, or that nothing reads."""
+    item = node.item
+    above = item.parent
+    if item.deprecated and not (above and above.deprecated):
+        use = "" if item.deprecated == "nothing" else f"use {item.deprecated}"
+        yield node.violation(
+            Severity.ADVICE,
+            "deprecated",
+            f"<{item.name}> is deprecated",
+            hint=use or "remove it",
+        )
+    elif item.is_unread and not (above and above.is_unread):
+        yield node.violation(
+            Severity.ADVICE,
+            "unread",
+            f"nothing in the engine reads <{item.name}> here",
+        )
+
+
+def check_value(
+    node: EffectiveElement, value_type: ValueType, env: Mapping[str, str] | None
+) -> Sequence[Violation]:
+    """What is wrong with the value of a leaf."""
+    text = expand(node.element.value, env)
+    if text is None or value_type.is_clean(text):
+        return ()
+    shown = _shown(node, text)
+    return _judge(node, value_type, f"<{node.item.name}> is {shown}", text, at_value=True)
+
+
+def _judge(
+    node: EffectiveElement, value_type: ValueType, subject: str, text: str, *, at_value: bool
+) -> Sequence[Violation]:
+    """A value that is not written as its type wants it: is it refused, or taken as what?"""
+    refusal = read(value_type.reads, text).refusal
+    if not refusal and value_type.otherwise == "refused" and not _is_taken(value_type, text):
+        refusal = value_type.says or "Invalid value: {value}"
+    if refusal:
+        says = refusal.replace("{value}", text).replace("{name}", node.item.name)
+        wanted = f"{subject}: {_wanted(value_type)}"
+        return (
+            node.violation(Severity.ERROR, "invalid-value", wanted, says=says, at_value=at_value),
+        )
+    severity = OTHERWISE.get(value_type.otherwise, Severity.WARNING)
+    taken = _taken_as(value_type, text)
+    return (
+        node.violation(
+            severity,
+            "odd-value",
+            f"{subject}: {_wanted(value_type)}",
+            hint=f"the engine takes it as {taken}" if taken else "",
+            at_value=at_value,
+        ),
+    )
+
+
+def _is_taken(value_type: ValueType, text: str) -> bool:
+    """Whether a refusing type's reading is a value it allows: 5x is 5."""
+    if value_type.reads in ("int", "long"):
+        number = read(value_type.reads, text).value
+        return isinstance(number, int) and any(way.has(number) for way in value_type.ways)
+    return value_type.reads not in ("text", "presence")
+
+
+def _taken_as(value_type: ValueType, text: str) -> str:
+    value = read(value_type.reads, text).value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        least, most = value_type.bounds
+        if least is not None and value < least and value_type.otherwise != "refused":
+            return str(least) if str(value) == text.strip() else str(value)
+        if most is not None and value > most and value_type.otherwise != "refused":
+            return ""
+        return str(value)
+    if isinstance(value, tuple):
+        *ports, protocol = value
+        return f"{ports[0]}/{protocol}" if len(ports) == 1 else f"{len(ports)} ports/{protocol}"
+    return ""
+
+
+def _wanted(value_type: ValueType) -> str:
+    text = value_type.documentation.rstrip(".")
+    return text if text[:2].isupper() else text[0].lower() + text[1:]
+
+
+def _shown(node: EffectiveElement, text: str) -> str:
+    if node.item.is_secret or node.document.file.startswith("/"):
+        return "not as it should be"
+    if not text:
+        return "empty"
+    shown = repr(text if len(text) <= 60 else text[:57] + "...")
+    return f"{shown} ({node.element.value})" if "${" in node.element.value else shown
+
+
+def _example(item: Item) -> str:
+    if item.type is None:
+        return f"add <{item.name}>...</{item.name}>"
+    words = item.type.words
+    example = item.default or (words[0] if words else "...")
+    return f"add <{item.name}>{example}</{item.name}>"

@@ -1,0 +1,219 @@
+"""What changed between two snapshots: by Path, as the engine sees it, and as unified text."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.mapping import to_json
+from omeconf.core.path import Path
+from omeconf.core.schema import Item, ValueType
+from omeconf.core.snapshot import Snapshot
+from omeconf.core.values import read
+
+
+class Kind(enum.StrEnum):
+    """How an element changed."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    MOVED = "moved"
+    """The items of a list stand in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One element that the engine sees otherwise than before."""
+
+    kind: Kind
+    path: Path
+    item: Item
+    old: str = ""
+    """A leaf's text before; "" for an object."""
+    new: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For answers and logs; a secret's value is not shown."""
+        shown = {"kind": self.kind.value, "path": str(self.path)}
+        if self.item.type is not None:
+            hide = self.item.is_secret
+            shown |= {"old": "***" if hide else self.old, "new": "***" if hide else self.new}
+        return shown
+
+
+def changes(old: EffectiveElement | None, new: EffectiveElement | None) -> tuple[Change, ...]:
+    """All changes between two effective trees; none for comments, layout or moved files."""
+    if old is None or new is None:
+        present = old or new
+        if present is None:
+            return ()
+        kind = Kind.REMOVED if new is None else Kind.ADDED
+        return (Change(kind, present.path, present.item),)
+    return tuple(_compare(old, new))
+
+
+def unified(old: Snapshot, new: Snapshot) -> str:
+    """The file diff of two snapshots as unified text, three lines of context."""
+    return "".join(
+        unified_text(file, old.files.get(file, b""), new.files.get(file, b""))
+        for file in old.changed_files(new)
+    )
+
+
+def unified_text(file: str, old: bytes, new: bytes) -> str:
+    """Unified text for one file; equal lines at both ends are not compared again."""
+    before = old.decode("utf-8", "replace").splitlines(keepends=True)
+    after = new.decode("utf-8", "replace").splitlines(keepends=True)
+    text = [f"--- a/{file}\n+++ b/{file}\n"] if before != after else []
+    for group in _hunks(_opcodes(before, after)):
+        first, last = group[0], group[-1]
+        text.append(f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@\n")
+        for verb, i1, i2, j1, j2 in group:
+            if verb == "equal":
+                text += (_line(" ", line) for line in before[i1:i2])
+            else:
+                text += (_line("-", line) for line in before[i1:i2])
+                text += (_line("+", line) for line in after[j1:j2])
+    return "".join(text)
+
+
+_Opcode = tuple[str, int, int, int, int]
+
+
+def _opcodes(before: Sequence[str], after: Sequence[str]) -> list[_Opcode]:
+    head = _common(before, after)
+    tail = _common(before[head:][::-1], after[head:][::-1])
+    matcher = difflib.SequenceMatcher(
+        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
+    )
+    moved = [
+        (verb, i1 + head, i2 + head, j1 + head, j2 + head)
+        for verb, i1, i2, j1, j2 in matcher.get_opcodes()
+    ]
+    ends = (len(before) - tail, len(before), len(after) - tail, len(after))
+    return [("equal", 0, head, 0, head), *moved, ("equal", *ends)]
+
+
+def _hunks(opcodes: list[_Opcode], context: int = 3) -> Iterator[list[_Opcode]]:
+    """Changes with some equal lines around them; long equal stretches part the hunks."""
+    hunk: list[_Opcode] = []
+    for verb, i1, i2, j1, j2 in opcodes:
+        if verb != "equal":
+            hunk.append((verb, i1, i2, j1, j2))
+            continue
+        has_change = any(each[0] != "equal" for each in hunk)
+        if has_change and i2 - i1 <= 2 * context:
+            hunk.append((verb, i1, i2, j1, j2))
+            continue
+        if has_change:
+            hunk.append((verb, i1, i1 + context, j1, j1 + context))
+            yield hunk
+        lead = min(context, i2 - i1)
+        hunk = [(verb, i2 - lead, i2, j2 - lead, j2)]
+    if any(each[0] != "equal" for each in hunk):
+        verb, i1, i2, j1, j2 = hunk[-1]
+        if verb == "equal":
+            kept = min(context, i2 - i1)
+            hunk[-1] = (verb, i1, i1 + kept, j1, j1 + kept)
+        yield hunk
+
+
+def _range(start: int, stop: int) -> str:
+    count = stop - start
+    first = start + 1 if count else start
+    return str(first) if count == 1 else f"{first},{count}"
+
+
+def _line(mark: str, line: str) -> str:
+    end = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
+    return f"{mark}{line}{end}"
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    count = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
+
+
+def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
+    item = new.item
+    for name, value_type in item.attributes.items():
+        before, after = (n.element.attributes.get(name, "") for n in (old, new))
+        if before != after and not _reads_equal(value_type, before, after):
+            yield Change(Kind.CHANGED, new.path, item, before, after)
+    if item.type is not None:
+        before, after = old.element.value, new.element.value
+        if before != after and not _reads_equal(item.type, before, after):
+            yield Change(Kind.CHANGED, new.path, item, before, after)
+        return
+    for name, child in item.children.items():
+        if child.is_list:
+            yield from _compare_lists(new.path, child, old.all(name), new.all(name))
+        else:
+            yield from _compare_single(child, old.first(name), new.first(name))
+
+
+def _compare_single(
+    item: Item, old: EffectiveElement | None, new: EffectiveElement | None
+) -> Iterator[Change]:
+    present = old or new
+    if present is None:
+        return
+    if old is not None and new is not None:
+        yield from _compare(old, new)
+        return
+    kind = Kind.ADDED if new is not None else Kind.REMOVED
+    inner = item.flat_child
+    if inner is not None and inner.scope != item.scope:
+        # a wrapper has no meaning of its own: what it holds came or went
+        for child in present.all(inner.name):
+            yield Change(kind, child.path, inner)
+        return
+    value = present.element.value if item.type is not None else ""
+    yield Change(
+        kind, present.path, item, value if new is None else "", value if old is None else ""
+    )
+
+
+def _compare_lists(
+    path: Path,
+    item: Item,
+    old: Sequence[EffectiveElement],
+    new: Sequence[EffectiveElement],
+) -> Iterator[Change]:
+    if item.key is None:
+        if [_content(node) for node in old] != [_content(node) for node in new]:
+            yield Change(Kind.CHANGED, path / item.name, item)
+        return
+    before = {str(node.step): node for node in old}
+    after = {str(node.step): node for node in new}
+    for step, node in before.items():
+        if step not in after:
+            yield Change(Kind.REMOVED, node.path, item)
+    for step, node in after.items():
+        if step in before:
+            yield from _compare(before[step], node)
+        else:
+            yield Change(Kind.ADDED, node.path, item)
+    if [s for s in before if s in after] != [s for s in after if s in before]:
+        yield Change(Kind.MOVED, path / item.name, item)
+
+
+def _content(node: EffectiveElement) -> str:
+    return json.dumps(to_json(node), sort_keys=True)
+
+
+def _reads_equal(value_type: ValueType, old: str, new: str) -> bool:
+    """Whether the engine makes the same of both; a macro is only equal to itself."""
+    if "${" in old or "${" in new:
+        return False
+    before, after = read(value_type.reads, old), read(value_type.reads, new)
+    return before == after and not before.refusal and value_type.reads != "text"

@@ -1,0 +1,282 @@
+"""Edits: create, merge, replace or delete at a Path; carried out as splices of the files.
+
+A change is the smallest element-wise difference between what is there and what is wanted: list
+items are matched by their Name (else by content, then by place), so comments inside what stays
+are untouched, and a value that is equal as its type reads it changes no byte.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from omeconf.core.document import Document, Element, Node, Splice, splice
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.mapping import Json, Target, from_json, merged, to_json, typed
+from omeconf.core.path import Path
+from omeconf.core.schema import Item
+from omeconf.core.snapshot import Snapshot
+from omeconf.errors import AlreadyExists, Conflict, NotFound, ReadOnly
+
+
+class Verb(enum.StrEnum):
+    """What an edit does at its path."""
+
+    CREATE = "create"
+    MERGE = "merge"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change: a value in a request, not a session on the server."""
+
+    verb: Verb
+    path: Path
+    value: Json = None
+    """The JSON of the element (create, replace), or a merge patch; nothing for delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A base revision and the edits to make on it, with who wants them and why."""
+
+    base: int
+    """Revision number the caller has seen; 0: whatever is newest."""
+    edits: tuple[Edit, ...]
+    author: str = ""
+    message: str = ""
+
+
+def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
+    """The snapshot with one edit carried out; root is its effective tree.
+
+    Raises NotFound, AlreadyExists, BadBody, Conflict or ReadOnly; then nothing has changed.
+    """
+    editor = _Editor(snapshot)
+    if edit.verb is Verb.CREATE:
+        editor.create(root, edit.path, edit.value)
+    else:
+        node = root.find(edit.path)
+        if edit.verb is Verb.DELETE:
+            editor.delete(node)
+        elif edit.verb is Verb.REPLACE:
+            editor.reconcile(node, from_json(node.item, edit.value))
+        else:
+            editor.reconcile(node, from_json(node.item, merged(to_json(node), edit.value)))
+    return editor.result()
+
+
+class _Editor:
+    """Collects splices by file, and writes them all at once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.splices: defaultdict[str, list[Splice]] = defaultdict(list)
+
+    def result(self) -> Snapshot:
+        documents: dict[str, Document] = {}
+        for file, splices in self.splices.items():
+            if not self.snapshot.is_inside(file):
+                raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
+            documents[file] = self.snapshot.document(file).splice(splices)
+        return self.snapshot.replace(documents) if documents else self.snapshot
+
+    def add(self, document: Document, splices: Sequence[Splice]) -> None:
+        if splices:
+            self.splices[document.file] += splices
+
+    # -- create and delete -----------------------------------------------------------------
+
+    def create(self, root: EffectiveElement, path: Path, value: Json) -> None:
+        """Insert an element, and the wrappers around it that are not there yet."""
+        with suppress(NotFound):
+            root.find(path)
+            raise AlreadyExists(f"{path} already exists")
+        parent, rest = root, list(path.steps[1:])
+        while len(rest) > 1:
+            step = rest[0]
+            child = next(
+                (c for c in parent.all(step.name) if step.key is None or c.key == step.key), None
+            )
+            if child is None:
+                break
+            parent = child
+            rest.pop(0)
+        if len(rest) > 1 and any(step.key is not None for step in rest[:-1]):
+            root.find(path.parent)  # raises NotFound, naming the nearest that exists
+        item = parent.item
+        for step in rest:
+            item = item.children[step.name]
+        node = from_json(item, value).node()
+        for step in reversed(rest[:-1]):
+            node = Node(step.name, children=(node,))
+        child_item = parent.item.children[rest[0].name]
+        siblings = parent.all(child_item.name)
+        anchor = siblings[-1].site if siblings else self._anchor(parent, child_item, set())
+        self.add(parent.document, parent.document.insert(parent.element, node, after=anchor))
+
+    def delete(self, node: EffectiveElement) -> None:
+        """Take an element away, with every later one that the engine would read instead."""
+        parent = node.parent
+        if parent is None:
+            raise Conflict("the root element cannot be deleted")
+        self.add(
+            parent.document,
+            parent.document.edit_children(parent.element, deletions=self._deletable(node)),
+        )
+
+    def _deletable(self, node: EffectiveElement) -> list[Element]:
+        if node.is_wildcard:
+            raise Conflict(
+                f"{node.item.name} {node.key or ''} comes from {node.document.file}, found by "
+                f'include="{node.via.pattern if node.via else ""}": delete that file by hand'
+            )
+        assert node.parent is not None
+        if node.item.is_list:
+            return [node.site]
+        return [
+            element
+            for element in node.parent.element.children
+            if element.name == node.item.name and element.attributes.get("ignore") != "true"
+        ]
+
+    # -- reconcile -------------------------------------------------------------------------
+
+    def reconcile(self, node: EffectiveElement, target: Target) -> None:
+        """Make an element what target says, with the fewest splices."""
+        item = node.item
+        if item.type is not None:
+            if typed(node.element.value, item.type) != typed(target.text, item.type):
+                self.add(node.document, node.document.set_text(node.element, target.text))
+            return
+        plan = _Children()
+        for name, child_item in item.children.items():
+            current, wanted = node.all(name), target.children.get(name, [])
+            if child_item.is_list:
+                self._reconcile_list(node, child_item, current, wanted, plan)
+            elif current and wanted:
+                self.reconcile(current[0], wanted[0])
+            elif current:
+                plan.deletions += self._deletable(current[0])
+            elif wanted:
+                anchor = self._anchor(node, child_item, set(plan.deletions))
+                plan.insertions.append((anchor, wanted[0].node()))
+        self.add(
+            node.document,
+            node.document.edit_children(
+                node.element, deletions=plan.deletions, insertions=plan.insertions
+            ),
+        )
+
+    def _reconcile_list(
+        self,
+        node: EffectiveElement,
+        item: Item,
+        current: Sequence[EffectiveElement],
+        wanted: Sequence[Target],
+        plan: _Children,
+    ) -> None:
+        old = [_identity(child) for child in current]
+        new = [_target_identity(target) for target in wanted]
+        is_named = item.key is not None
+        if current:
+            anchor = _previous(node.element, current[0].site)
+        else:
+            anchor = self._anchor(node, item, set(plan.deletions))
+        gone: dict[str, EffectiveElement] = {}
+        opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        for verb, i1, i2, j1, j2 in opcodes:
+            if verb in ("delete", "replace"):
+                kept = 0 if is_named else min(i2 - i1, j2 - j1)
+                gone |= {old[i]: current[i] for i in range(i1 + kept, i2)}
+        for verb, i1, i2, j1, j2 in opcodes:
+            pairs = i2 - i1 if verb == "equal" else 0
+            if verb == "replace" and not is_named:
+                pairs = min(i2 - i1, j2 - j1)
+            for offset in range(pairs):
+                self.reconcile(current[i1 + offset], wanted[j1 + offset])
+                anchor = current[i1 + offset].site
+            for i in range(i1 + pairs, i2):
+                plan.deletions += self._deletable(current[i])
+                anchor = current[i].site
+            for j in range(j1 + pairs, j2):
+                moved = gone.get(new[j])
+                written = wanted[j].node() if moved is None else self._moved(moved, wanted[j])
+                plan.insertions.append((anchor, written))
+
+    def _moved(self, node: EffectiveElement, target: Target) -> Node:
+        """An element that changes its place in a list: its own bytes, comments and all."""
+        if node.via is not None:
+            return Node(node.item.name, verbatim=node.document.source(node.site))
+        inner = _Editor(self.snapshot)
+        inner.reconcile(node, target)
+        start = node.element.start
+        own = inner.splices.pop(node.document.file, [])
+        for file, splices in inner.splices.items():
+            self.splices[file] += splices
+        shifted = [Splice(s.start - start, s.end - start, s.text) for s in own]
+        return Node(node.item.name, verbatim=splice(node.document.source(node.element), shifted))
+
+    def _anchor(self, node: EffectiveElement, item: Item, leaving: set[Element]) -> Element | None:
+        """Behind which child a new one goes: the last that the engine registers before it."""
+        order = list(node.item.children)
+        rank = order.index(item.name)
+        before = [
+            element
+            for element in node.element.children
+            if element.name in order[: rank + 1] and element not in leaving
+        ]
+        return before[-1] if before else None
+
+
+class _Children:
+    """What is to happen to the children of one element."""
+
+    def __init__(self) -> None:
+        self.deletions: list[Element] = []
+        self.insertions: list[tuple[Element | None, Node]] = []
+
+
+def _previous(parent: Element, child: Element) -> Element | None:
+    place = parent.children.index(child)
+    return parent.children[place - 1] if place else None
+
+
+def _identity(node: EffectiveElement) -> str:
+    """What tells a list item apart: its Name, else its content."""
+    if node.item.type is not None:
+        return node.element.value
+    return node.key if node.key is not None else _canonical(to_json(node))
+
+
+def _target_identity(target: Target) -> str:
+    if target.item.type is not None:
+        return target.text
+    return target.key if target.key is not None else _canonical(_target_json(target))
+
+
+def _target_json(target: Target) -> Json:
+    if target.item.type is not None:
+        return typed(target.text, target.item.type)
+    flat = target.item.flat_child
+    if flat is not None and target.children.get(flat.name):
+        return [_target_json(child) or None for child in target.children[flat.name]]
+    result: dict[str, Json] = {}
+    for name, item in target.item.children.items():
+        found = target.children.get(name)
+        if found and item.is_list:
+            result[item.json] = [_target_json(child) for child in found]
+        elif found:
+            result[item.json] = _target_json(found[0])
+    return result
+
+
+def _canonical(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,48 @@
+"""A revision: one state of the configuration that was good, and how it came about."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+class Origin(enum.StrEnum):
+    """Who moved head."""
+
+    API = "api"
+    CLI = "cli"
+    FILE = "file"
+    """Somebody edited the files by hand."""
+    ROLLBACK = "rollback"
+    """An old state was taken up again, or a failed reload was undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One entry of the history. Numbers begin at 1 and only grow."""
+
+    number: int
+    parent: int
+    """The revision it was made on; 0 for the first."""
+    author: str
+    time: float
+    """Seconds since the epoch, UTC."""
+    message: str
+    origin: Origin
+    digest: str
+    """SHA-256 of its snapshot."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For answers; the time in ISO 8601, UTC."""
+        moment = datetime.fromtimestamp(self.time, UTC)
+        return {
+            "number": self.number,
+            "parent": self.parent,
+            "author": self.author,
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "message": self.message,
+            "origin": self.origin.value,
+            "digest": self.digest,
+        }

@@ -1,0 +1,353 @@
+"""What the XSD cannot say: one small function a rule, each on the effective tree.
+
+Every rule here is an error because the engine (0.21.0, tried) refuses to load or to start, or
+starts without the application. Names of elements below a virtual host are relative to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.values import expand, read, to_bool, to_int
+from omeconf.core.violation import Severity, Violation
+
+Env = Mapping[str, str] | None
+Rule = Callable[[EffectiveElement, Env], Iterator[Violation]]
+
+APPLICATIONS = "VirtualHosts/VirtualHost/Applications/Application"
+PROFILES = f"{APPLICATIONS}/OutputProfiles/OutputProfile"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def unaddressable(name: str) -> str:
+    """Why a new name could not be addressed by a client; "" if it could.
+
+    The engine takes any name, but its API can then not reach the thing (no decoding of paths),
+    or mistakes it for another (``a#b`` and ``a_b``).
+    """
+    if not name:
+        return "a name may not be empty"
+    if name in (".", ".."):
+        return f'"{name}" cannot be a name'
+    if name != name.strip():
+        return "a name may not begin or end with a blank"
+    bad = next((c for c in "/:#?%" if c in name), None)
+    if bad is not None:
+        return f'a name may not contain "{bad}"'
+    if _CONTROL.search(name):
+        return "a name may not contain control characters"
+    if name == "*":
+        return 'the template for dynamic applications, "*", is written by hand'
+    return ""
+
+
+def unique_virtual_hosts(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Two virtual hosts of one name end the engine's start."""
+    for twin, name in _twins(root.every("VirtualHosts/VirtualHost"), "Name", env):
+        yield _error(
+            twin,
+            "duplicate-name",
+            f'there is another virtual host named "{name}"',
+            hint="give each virtual host a name of its own",
+            says=f"The virtual host already exists: [{name}]",
+        )
+
+
+def unique_applications(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Two applications of one name end the start; # counts as _, and * is the template."""
+    for host in root.every("VirtualHosts/VirtualHost"):
+        seen: dict[str, EffectiveElement] = {}
+        for application in host.every("Applications/Application"):
+            name = _text(application, "Name", env)
+            if name is None:
+                continue
+            other = seen.setdefault(name.replace("#", "_"), application)
+            if other is application:
+                continue
+            if name == "*":
+                yield _at_name(application).violation(
+                    Severity.WARNING,
+                    "duplicate-template",
+                    'a second "*" takes the place of the first',
+                    at_value=True,
+                )
+                continue
+            host_name = host.value("Name")
+            yield _error(
+                application,
+                "duplicate-name",
+                f'there is another application named "{other.value("Name")}" in "{host_name}"',
+                hint="give each application of a virtual host a name of its own",
+                says=f"Could not create the application: [{host_name}/{name}] already exists",
+            )
+
+
+def unique_output_profiles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Profiles of one name, of one stream name or of none: the application is dropped."""
+    for application in root.every(APPLICATIONS):
+        profiles = list(application.every("OutputProfiles/OutputProfile"))
+        for child in ("Name", "OutputStreamName"):
+            for twin, name in _twins(profiles, child, env):
+                yield _error(
+                    twin,
+                    "dropped-application",
+                    f'another output profile of this application has the {child} "{name}": '
+                    "the engine drops the application",
+                    child=child,
+                    hint=f"give each output profile its own {child}",
+                    says=f'The output profile "{name}" already exists'
+                    if child == "Name"
+                    else f"The {child} is used twice: {name}",
+                )
+        for profile in profiles:
+            if profile.first("Name") and _text(profile, "Name", env) == "":
+                yield _error(
+                    profile,
+                    "dropped-application",
+                    "an output profile needs a name: the engine drops the application",
+                    says="OutputProfile.name is empty",
+                )
+
+
+def codec_and_bitrate(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Audio and video that are not bypassed must say how they are encoded."""
+    for kind in ("Video", "Audio"):
+        for encode in root.every(f"{PROFILES}/Encodes/{kind}"):
+            if to_bool(_text(encode, "Bypass", env) or ""):
+                continue
+            for name in ("Codec", "Bitrate"):
+                if encode.first(name) is None:
+                    yield encode.violation(
+                        Severity.ERROR,
+                        "missing-element",
+                        f"<{kind}> needs a <{name}>, since it is not bypassed",
+                        hint=f"add <{name}>, or <Bypass>true</Bypass>",
+                        says=f"{name} must be specified when bypass is false",
+                    )
+
+
+def key_frame_interval(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """1 to 10000 ms when the type is exactly time, else 0 to 600 frames."""
+    for encode in root.every(f"{PROFILES}/Encodes/Video"):
+        text = _text(encode, "KeyFrameInterval", env)
+        if text is None:
+            continue
+        is_time = _text(encode, "KeyFrameIntervalType", env) == "time"
+        least, most = (1, 10000) if is_time else (0, 600)
+        if not least <= to_int(text) <= most and 0 <= to_int(text) <= 10000:
+            unit = "milliseconds" if is_time else "frames"
+            yield _error(
+                encode,
+                "invalid-value",
+                f"KeyFrameInterval is {text}: it must be {least} to {most} {unit}",
+                child="KeyFrameInterval",
+                says=f"KeyFrameInterval must be between {least} and {most}",
+            )
+
+
+def playlists(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """File names are unique in a profile; renditions name the encodes of that profile."""
+    for profile in root.every(PROFILES):
+        for twin, name in _twins(profile.all("Playlist"), "FileName", env):
+            yield _error(
+                twin,
+                "duplicate-name",
+                f'another playlist of this output profile has the file name "{name}"',
+                child="FileName",
+                says=f"Duplicate playlist file name: {name}",
+            )
+        encodes = {kind: _encode_names(profile, kind, env) for kind in ("Video", "Audio")}
+        for playlist in profile.all("Playlist"):
+            for twin, name in _twins(playlist.all("Rendition"), "Name", env):
+                yield _error(
+                    twin,
+                    "duplicate-name",
+                    f'another rendition of this playlist is named "{name}"',
+                    says=f"Duplicate rendition name: {name}",
+                )
+            for rendition in playlist.all("Rendition"):
+                for kind, names in encodes.items():
+                    name_or_none = _text(rendition, kind, env)
+                    if name_or_none is None or name_or_none in names:
+                        continue
+                    known = ", ".join(sorted(names)) or "none"
+                    yield _error(
+                        rendition,
+                        "unknown-reference",
+                        f'there is no {kind} named "{name_or_none}" among the Encodes of this '
+                        "output profile",
+                        child=kind,
+                        hint=f"there is: {known}",
+                        says="Playlist Error",
+                    )
+
+
+def track_sets(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Names are unique in a profile, and a set has at least one track."""
+    for profile in root.every(PROFILES):
+        for twin, name in _twins(profile.all("TrackSet"), "Name", env):
+            yield _error(
+                twin,
+                "duplicate-name",
+                f'another track set of this output profile is named "{name}"',
+                says=f"Duplicate TrackSet name: {name}",
+            )
+        for track_set in profile.all("TrackSet"):
+            if not track_set.all("Video") and not track_set.all("Audio"):
+                name = track_set.value("Name")
+                yield track_set.violation(
+                    Severity.ERROR,
+                    "missing-element",
+                    "<TrackSet> needs at least one <Video> or <Audio>",
+                    says=f"TrackSet '{name}' must contain at least one Video or Audio entry",
+                )
+
+
+def subtitles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Enabled subtitles need a rendition; the default label must be one of theirs."""
+    for where in ("Subtitles", "OutputProfiles/MediaOptions/Subtitles"):
+        for node in root.every(f"{APPLICATIONS}/{where}"):
+            labels = [_text(rendition, "Label", env) for rendition in node.all("Rendition")]
+            if to_bool(_text(node, "Enable", env) or "") and not labels:
+                yield _error(
+                    node,
+                    "missing-element",
+                    "enabled subtitles need at least one <Rendition>",
+                    child="Enable",
+                    says="Subtitle is enabled but no renditions are defined",
+                )
+            default = _text(node, "DefaultLabel", env)
+            if default and None not in labels and default not in labels:
+                yield _error(
+                    node,
+                    "unknown-reference",
+                    f'no <Rendition> has the label "{default}"',
+                    child="DefaultLabel",
+                    says=f"Default label '{default}' not found in subtitle renditions",
+                )
+
+
+def api_token(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """An API that listens without a token ends the engine's start."""
+    api = root.below("Bind/Managers/API")
+    if api is None or not (api.first("Port") or api.first("TLSPort")):
+        return
+    if _text(root, "Managers/API/AccessToken", env) in ("", None) and not _is_unknown(
+        root, "Managers/API/AccessToken", env
+    ):
+        yield api.violation(
+            Severity.ERROR,
+            "missing-token",
+            "an API with a port needs an access token",
+            hint="add <Managers><API><AccessToken>...</AccessToken></API></Managers> to <Server>",
+            says="Empty <AccessToken> is not allowed",
+        )
+
+
+def http_and_https(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """One address cannot serve HTTP and HTTPS: the start fails."""
+    plain: dict[object, EffectiveElement] = {}
+    secure: list[tuple[object, EffectiveElement]] = []
+    for where in HTTP_MODULES:
+        for name in ("Port", "TLSPort"):
+            node = root.below(f"Bind/{where}/{name}")
+            text = _text(node, "", env) if node else None
+            reading = read("port", text) if text is not None else None
+            if node is None or reading is None or reading.refusal:
+                continue
+            port = reading.value[0] if isinstance(reading.value, tuple) else reading.value
+            if name == "Port":
+                plain.setdefault(port, node)
+            else:
+                secure.append((port, node))
+    for port, node in secure:
+        if port in plain:
+            yield node.violation(
+                Severity.ERROR,
+                "port-conflict",
+                f"port {port} is used without TLS by {plain[port].place_path}",
+                hint="give TLSPort a port of its own",
+                at_value=True,
+                says=f"Cannot reuse port {port} for HTTPS",
+            )
+
+
+HTTP_MODULES = (
+    "Managers/API",
+    "Providers/WebRTC/Signalling",
+    "Publishers/WebRTC/Signalling",
+    "Publishers/LLHLS",
+    "Publishers/HLS",
+    "Publishers/Thumbnail",
+)
+"""The parts of Bind that share HTTP servers by port."""
+
+RULES: tuple[Rule, ...] = (
+    unique_virtual_hosts,
+    unique_applications,
+    unique_output_profiles,
+    codec_and_bitrate,
+    key_frame_interval,
+    playlists,
+    track_sets,
+    subtitles,
+    api_token,
+    http_and_https,
+)
+
+
+def _text(node: EffectiveElement | None, path: str, env: Env) -> str | None:
+    """The value at a path, with macros; None if it is absent or not known."""
+    found = node.below(path) if node and path else node
+    return expand(found.element.value, env) if found else None
+
+
+def _is_unknown(node: EffectiveElement, path: str, env: Env) -> bool:
+    return node.below(path) is not None and _text(node, path, env) is None
+
+
+def _twins(
+    nodes: Iterable[EffectiveElement], child: str, env: Env
+) -> Iterator[tuple[EffectiveElement, str]]:
+    """Those whose child has the text of an earlier one."""
+    seen: set[str] = set()
+    for node in nodes:
+        text = _text(node, child, env)
+        if text is not None:
+            if text in seen:
+                yield node, text
+            seen.add(text)
+
+
+def _encode_names(profile: EffectiveElement, kind: str, env: Env) -> set[str]:
+    """Names of encodes; the engine numbers those without one: video_0, audio_0."""
+    names: set[str] = set()
+    unnamed = 0
+    for encode in profile.every(f"Encodes/{kind}"):
+        name = _text(encode, "Name", env)
+        if not name:
+            name, unnamed = f"{kind.lower()}_{unnamed}", unnamed + 1
+        names.add(name)
+    return names
+
+
+def _at_name(node: EffectiveElement, child: str = "Name") -> EffectiveElement:
+    return node.first(child) or node
+
+
+def _error(
+    node: EffectiveElement,
+    code: str,
+    message: str,
+    *,
+    child: str = "Name",
+    hint: str = "",
+    says: str = "",
+) -> Violation:
+    """An error at the value of a child."""
+    return _at_name(node, child).violation(
+        Severity.ERROR, code, message, hint=hint, says=says, at_value=True
+    )

@@ -1,0 +1,1 @@
+"""Process: keep the engine running what the repository says."""

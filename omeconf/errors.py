@@ -1,0 +1,96 @@
+"""Every error omeconf raises on purpose; a class stands here because someone catches it.
+
+OmeconfError
+├── NotWellFormed        a file is not XML we can edit (file, line, column)
+├── NotFound             no such element, file, revision
+├── BadBody              a JSON value that does not fit the configuration (the engine's words)
+├── Refused              a candidate whose check found what must not be committed (violations)
+├── Conflict             the state of things forbids it (409)
+│   ├── AlreadyExists    the name is taken
+│   ├── Drift            the file on disk is broken and waits for its editor (violations)
+│   └── Stale            the caller's base is not the newest any more (412)
+├── ReadOnly             something omeconf is told not to change (403)
+├── Unwritable           the disk refused; nothing has changed (reason)
+├── NotReady             no good configuration is known yet (503)
+└── BadSettings          omeconf.toml or the command line (file, name)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omeconf.core.violation import Violation
+
+
+class OmeconfError(Exception):
+    """The root: whatever omeconf raises on purpose."""
+
+
+class NotWellFormed(OmeconfError):
+    """A file is not well-formed XML, or uses XML that is refused (DOCTYPE, great depth)."""
+
+    def __init__(self, reason: str, *, file: str = "", line: int, column: int) -> None:
+        super().__init__(f"{file}:{line}:{column}: {reason}")
+        self.reason = reason
+        self.file = file
+        self.line = line
+        self.column = column
+
+
+class NotFound(OmeconfError):
+    """Something named does not exist."""
+
+
+class BadBody(OmeconfError):
+    """A JSON value does not fit the configuration; the text is the engine's own."""
+
+
+class Refused(OmeconfError):
+    """A candidate has errors, or warnings that its base did not have."""
+
+    def __init__(self, message: str, violations: Sequence[Violation]) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+
+
+class Conflict(OmeconfError):
+    """The state of the configuration forbids the request."""
+
+
+class AlreadyExists(Conflict):
+    """The name of a new thing is taken."""
+
+
+class Drift(Conflict):
+    """The file on disk was broken by hand and is left for its editor to repair."""
+
+    def __init__(self, message: str, violations: Sequence[Violation]) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+
+
+class Stale(Conflict):
+    """The caller based the change on something that is not the newest any more."""
+
+
+class ReadOnly(OmeconfError):
+    """Something that may be read but not changed here."""
+
+
+class Unwritable(OmeconfError):
+    """The disk refused a read or a write; the configuration is as it was."""
+
+
+class NotReady(OmeconfError):
+    """No good configuration is known yet, so there is nothing to serve."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.violations = tuple(violations)
+
+
+class BadSettings(OmeconfError):
+    """A setting or an argument that cannot be used."""

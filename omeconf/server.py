@@ -1,0 +1,319 @@
+"""Puts the daemon together: Settings -> Repository -> Service -> app -> one server a listener.
+
+Port, TLS and token of the API come from the managed Server.xml, always from head. The local
+socket is there whatever that file says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from omeconf.api.app import build
+from omeconf.api.auth import basic, server_token
+from omeconf.core.schema import Schema
+from omeconf.core.values import expand, read
+from omeconf.daemon.notify import notify
+from omeconf.daemon.service import Service
+from omeconf.daemon.watcher import Watcher
+from omeconf.errors import BadSettings, Unwritable
+from omeconf.settings import Settings, read_env
+from omeconf.store.disk import shipped_xsd
+from omeconf.store.history import History
+from omeconf.store.repository import Head, Repository
+
+log = logging.getLogger(__name__)
+
+SOCKET_MODE = 0o660
+STOP_S = 30.0
+"""How long a running reload may take to end when the daemon stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One place where the API listens."""
+
+    host: str
+    port: int
+    certificate: tuple[str, str, str] = ("", "", "")
+    """Certificate, key and chain files; empty without TLS."""
+
+    @property
+    def url(self) -> str:
+        """How a person on this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http{'s' if self.certificate[0] else ''}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the daemon's things lie."""
+
+    server_xml: Path
+    state: Path
+    socket: Path
+
+
+def listeners(head: Head, settings: Settings, folder: Path) -> tuple[Listener, ...]:
+    """Where the API shall listen over TCP: as the settings say, else as Server.xml says."""
+    if settings.api.listen:
+        return (parse_listen(settings.api.listen),)
+    root, env = head.checked.root, head.checked.snapshot.env
+    if root is None or root.below("Managers/API") is None:
+        return ()
+    hosts = [expand(ip.element.value, env) for ip in root.all("IP")]
+    found: list[Listener] = []
+    for name in ("Port", "TLSPort"):
+        node = root.below(f"Bind/Managers/API/{name}")
+        text = expand(node.element.value, env) if node else None
+        reading = read("port", text) if text is not None else None
+        if reading is None or reading.refusal or not isinstance(reading.value, tuple):
+            continue
+        port = int(str(reading.value[0]))
+        certificate = ("", "", "")
+        if name == "TLSPort":
+            paths = (
+                expand(root.value(f"Managers/Host/TLS/{part}"), env) or ""
+                for part in ("CertPath", "KeyPath", "ChainCertPath")
+            )
+            cert, key, chain = (str(folder / path) if path else "" for path in paths)
+            if not cert or not key:
+                continue
+            certificate = (cert, key, chain)
+        for host in hosts:
+            if host:
+                found.append(Listener("0.0.0.0" if host == "*" else host, port, certificate))
+    return tuple(found)
+
+
+def parse_listen(text: str) -> Listener:
+    """HOST:PORT. Raises BadSettings."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise BadSettings(f'"{text}" is not HOST:PORT')
+    return Listener(host.strip("[]") or "127.0.0.1", int(port))
+
+
+def open_service(places: Places, settings: Settings) -> Service:
+    """The service of one Server.xml, started. Raises BadSettings, Conflict or Unwritable."""
+    engine = settings.engine
+    env = read_env(Path(engine.env_file)) if engine.env_file else None
+    repository = Repository(
+        places.server_xml,
+        History(places.state / "history.sqlite"),
+        Schema(shipped_xsd(engine.release)),
+        clock=time.time,
+        env=env,
+    )
+    service = Service(repository, settings)
+    service.start()
+    return service
+
+
+def serve(places: Places, settings: Settings, *, show_token: bool = False) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises BadSettings, Conflict or Unwritable."""
+    service = open_service(places, settings)
+    watcher = _watcher(service, settings)
+    watcher.start()
+    try:
+        daemon = _Daemon(service, settings, places, show_token=show_token)
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(daemon.run())
+    finally:
+        watcher.stop()
+        service.stop(STOP_S)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop  # here, since only a running daemon needs it
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _watcher(service: Service, settings: Settings) -> Watcher:
+    folder = service.repository.folder
+
+    def names() -> tuple[str, ...]:
+        head, drift = service.repository.head, service.repository.drift
+        snapshots = [c.snapshot for c in (head.checked if head else None, drift) if c]
+        files = {service.repository.main} | {file for s in snapshots for file in s.files}
+        return tuple(sorted(files))
+
+    def folders() -> set[Path]:
+        paths = [folder.path / name for name in names()]
+        return {path.parent for path in paths} | {path.resolve().parent for path in paths}
+
+    def marks() -> object:
+        every = names()
+        around = {str(Path(name).parent) for name in every}
+        return folder.marks((*every, *sorted(around)))
+
+    def look() -> None:
+        service.submit(service.tick).result()
+
+    watch = settings.watch
+    return Watcher(folders, marks, look, settle_s=watch.settle_s, look_every_s=watch.look_every_s)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server among several: signals are the daemon's business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Daemon:
+    """The event loop's part: listeners, as head wants them, and the signals."""
+
+    def __init__(
+        self, service: Service, settings: Settings, places: Places, *, show_token: bool
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.places = places
+        self.show_token = show_token
+        self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
+        self.refused: dict[Listener, str] = {}
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stop, changed = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+        def head_changed() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        self.service.on_head.append(head_changed)
+        local = self._start(build(self.service, is_trusted=True), self._local_socket())
+        await self._follow_head(is_first=True)
+        self._greet()
+        notify("READY=1")
+        waiting = asyncio.ensure_future(stop.wait())
+        while not stop.is_set():
+            hearing = asyncio.ensure_future(changed.wait())
+            await asyncio.wait({waiting, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            hearing.cancel()
+            if changed.is_set():
+                changed.clear()
+                await self._follow_head()
+        notify("STOPPING=1")
+        for server, _ in (local, *self.open.values()):
+            server.should_exit = True
+        await asyncio.gather(local[1], *(task for _, task in self.open.values()))
+        self.places.socket.unlink(missing_ok=True)
+
+    async def _follow_head(self, *, is_first: bool = False) -> None:
+        """Open and close listeners so that they are those of head."""
+        head = self.service.repository.head
+        wanted = listeners(head, self.settings, self.places.server_xml.parent) if head else ()
+        if self.settings.api.listen and not self._has_token(head):
+            raise BadSettings(
+                "listening needs a token: add <Managers><API><AccessToken> to Server.xml, or "
+                "[[api.tokens]] to omeconf.toml"
+            )
+        for listener in wanted:
+            if listener in self.open:
+                continue
+            try:
+                bound = _bind(listener)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                text = f"cannot listen on {listener.host}:{listener.port}: {reason}"
+                if is_first:
+                    raise Unwritable(
+                        f"{text}; give another address with --listen HOST:PORT"
+                    ) from error
+                log.error("Cannot follow Server.xml: %s", text)
+                continue
+            self.open[listener] = self._start(build(self.service), bound, listener)
+        for gone in set(self.open) - set(wanted):
+            server, task = self.open.pop(gone)
+            server.should_exit = True
+            log.info("no longer listening on %s:%d", gone.host, gone.port)
+            self._closing = task
+
+    def _has_token(self, head: Head | None) -> bool:
+        return bool(self.settings.api.tokens) or (head is not None and bool(server_token(head)))
+
+    def _start(
+        self, app: object, bound: socket.socket, listener: Listener | None = None
+    ) -> tuple[_Server, asyncio.Task[None]]:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        if listener is not None and listener.certificate[0]:
+            config.load()
+            config.ssl = _tls(listener)
+        server = _Server(config)
+        return server, asyncio.ensure_future(server.serve([bound]))
+
+    def _local_socket(self) -> socket.socket:
+        path = self.places.socket
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            mask = os.umask(0o777 & ~SOCKET_MODE)
+            try:
+                local.bind(str(path))
+            finally:
+                os.umask(mask)
+        except OSError as error:
+            raise Unwritable(f"cannot open the socket {path}: {error.strerror}") from error
+        return local
+
+    def _greet(self) -> None:
+        """Say where to be reached; a curl line with the token only where that was asked for."""
+        head = self.service.repository.head
+        for listener in self.open:
+            print(f"omeconf: serving {self.places.server_xml} at {listener.url}", flush=True)
+        if self.show_token and head is not None and self.open:
+            url = next(iter(self.open)).url
+            header = f"Authorization: {basic(server_token(head))}"
+            print(f"try:  curl -H '{header}' {url}/v1/vhosts", flush=True)
+        if not self.open:
+            print(f"omeconf: serving {self.places.server_xml} at {self.places.socket}", flush=True)
+
+
+def _bind(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((listener.host, listener.port))
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _tls(listener: Listener) -> ssl.SSLContext:
+    """A context with the certificate, its key and, if there is one, its chain."""
+    certificate, key, chain = listener.certificate
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    if chain:
+        context.load_verify_locations(chain)  # sent along as the intermediate certificates
+    return context

@@ -1,0 +1,233 @@
+"""omeconf.toml -> Settings: one table of name, default, unit and meaning.
+
+Each table of the file is a frozen dataclass here; the text under a field is its meaning. An
+unknown name, or a value of the wrong kind, is an error that names the file and the setting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omeconf.errors import BadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of the API, besides the one in Server.xml."""
+
+    name: str
+    """Shows as the author of its revisions."""
+    sha256: str
+    """Hex digest of the token."""
+    role: Literal["read", "write", "admin"] = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Who may do what, and where."""
+
+    listen: str = ""
+    """HOST:PORT instead of every listener taken from Server.xml; "" leaves those."""
+    virtual_hosts: Literal["read-only", "read-write"] = "read-only"
+    """Whether virtual hosts may be created and deleted over the API."""
+    compat: Literal["0.21", "0.12"] = "0.21"
+    """Whose forms of messages /v1 speaks."""
+    max_body_bytes: int = 1048576
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Manual edits."""
+
+    settle_s: float = 0.1
+    """A file counts as saved when nothing happened to it for so long."""
+    vanished_s: float = 2.0
+    """A missing file may be on its way back for so long."""
+    look_every_s: float = 2.0
+    """How often to look without having been told."""
+    adopt: Literal["auto", "ask"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """How many revisions to keep."""
+
+    keep: int = 1000
+    keep_days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """When, and how long."""
+
+    quiet_s: float = 0.0
+    """Wait for so long without a further change before a reload."""
+    longest_wait_s: float = 5.0
+    """But never longer than this."""
+    wait_s: float = 10.0
+    """How long a request waits for its reload before it answers "pending"."""
+    on_failure: Literal["revert", "keep"] = "revert"
+    """What becomes of revisions made over the API when their reload fails."""
+    on_failure_manual: Literal["keep"] = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One reload hook."""
+
+    run: tuple[str, ...] = ()
+    """The command and its arguments; no shell."""
+    use: Literal["", "systemd"] = ""
+    """A built-in hook instead of a command."""
+    unit: str = ""
+    """The unit that the built-in hook systemd restarts."""
+    on: tuple[str, ...] = ("application", "virtualHost", "server")
+    """The scopes it serves."""
+    per: Literal["", "item", "plan"] = ""
+    """One call for each thing (the default), or one for all (the default of systemd)."""
+    timeout_s: float = 30.0
+    retries: int = 2
+    """How often a failed call is repeated before it counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How to know that the engine is well after a reload."""
+
+    run: tuple[str, ...] = ()
+    timeout_s: float = 10.0
+    after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine whose configuration this is."""
+
+    release: str = "0.21"
+    env_file: str = ""
+    """NAME=value lines: the engine's environment, for ${env:...}; unknown without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of omeconf.toml; every default is usable."""
+
+    api: Api = Api()
+    watch: Watch = Watch()
+    history: HistorySettings = HistorySettings()
+    reload: Reload = Reload()
+    hooks: tuple[Hook, ...] = ()
+    health: Health = Health()
+    engine: Engine = Engine()
+
+
+SCOPES = ("application", "virtualHost", "server")
+
+
+def load(path: Path | None) -> Settings:
+    """Read omeconf.toml; all defaults without one. Raises BadSettings."""
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
+    return parse(text, file=str(path))
+
+
+def parse(text: str, *, file: str = "omeconf.toml") -> Settings:
+    """The settings in a text. Raises BadSettings, naming what is wrong."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{file}: {error}") from error
+    try:
+        settings: Settings = _build(Settings, tables, "")
+        for number, hook in enumerate(settings.hooks, 1):
+            _check_hook(hook, f"hooks {number}")
+    except _Wrong as error:
+        raise BadSettings(f"{file}: {error}") from None
+    return settings
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """The variables in a file of NAME=value lines. Raises BadSettings."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
+    found: dict[str, str] = {}
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals and not name.startswith("#"):
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[name.removeprefix("export ").strip()] = value[1:-1] if quoted else value
+    return found
+
+
+class _Wrong(Exception):
+    """A setting that cannot be used; its text says which and why."""
+
+
+def _check_hook(hook: Hook, where: str) -> None:
+    if bool(hook.run) == bool(hook.use):
+        raise _Wrong(f'{where}: give either run = [...] or use = "systemd"')
+    if hook.use == "systemd" and not hook.unit:
+        raise _Wrong(f'{where}: use = "systemd" needs unit = "..."')
+    for scope in hook.on:
+        if scope not in SCOPES:
+            raise _Wrong(f'{where}.on: "{scope}" is not one of {", ".join(SCOPES)}')
+
+
+def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    for name in table:
+        if name not in hints:
+            known = ", ".join(hints)
+            raise _Wrong(f'there is no setting "{where}{name}"; there is: {known}')
+    values = {name: _value(hints[name], value, f"{where}{name}") for name, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError:
+        missing = [
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.default is dataclasses.MISSING and field.name not in values
+        ]
+        raise _Wrong(f"{where.rstrip('.')}: {', '.join(missing)} must be given") from None
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            shown = ", ".join(f'"{choice}"' for choice in choices if choice)
+            raise _Wrong(f"{where} must be one of {shown}")
+        return value
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, list):
+            raise _Wrong(f"{where} must be a list")
+        return tuple(_value(inner, each, where) for each in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise _Wrong(f"{where} must be a table")
+        return _build(hint, value, f"{where}.")
+    if isinstance(hint, types.UnionType):
+        hint = typing.get_args(hint)[0]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+        raise _Wrong(f"{where} must be {names[hint]}")
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        raise _Wrong(f"{where} may not be negative")
+    return value

@@ -1,0 +1,1 @@
+"""Disk: one snapshot durably after another."""

@@ -1,0 +1,278 @@
+"""Every touch of the disk: reading a configuration folder, and publishing files in it.
+
+Rules of publishing (the order is the promise; nothing is answered before the last step):
+1. the new bytes are written beside the file under a name that no include matches, and synced;
+2. both are exchanged in one step, so that the file is never missing, empty or half written;
+3. what was displaced is looked at: if it is not what the edit was made on, or somebody still
+   has it open for writing, it is exchanged back, and nothing has changed;
+4. the folder is synced, and the displaced file removed.
+
+A failed fsync is never repeated on the same file: the temporary goes, the caller is told.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+
+from omeconf.errors import BadSettings, Conflict, NotFound, Stale, Unwritable
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_PREFIX, _SUFFIX = ".omeconf-", ".tmp"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def shipped_xsd(release: str = "0.21") -> bytes:
+    """The XSD of a release series, from the wheel or from a source tree. Raises BadSettings."""
+    name = f"ome-{release}.xsd"
+    for folder in (files("omeconf") / "xsd", Path(__file__).parents[2] / "xsd"):
+        found = folder / name
+        if found.is_file():
+            return found.read_bytes()
+    raise BadSettings(f"there is no schema for release {release}; there is one for 0.21")
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """OSError to our errors, in words a person can act on."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"{what}: there is no such file") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        if error.errno == errno.EBUSY:
+            reason = "it is mounted as a single file; mount its folder instead"
+        raise Unwritable(f"{what}: {reason}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """New bytes of a file, written and synced beside it, not yet published."""
+
+    target: Path
+    temporary: Path
+    base: bytes
+
+
+class Folder:
+    """A configuration folder, for `Snapshot.take`, and to publish revisions in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: int | None = None
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a file. Raises NotFound or Unwritable."""
+        with _translated(f"cannot read {file}"):
+            return (self.path / file).read_bytes()
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """The regular files (and links to such) of a folder; None if it cannot be listed."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                return tuple(
+                    entry.name for entry in entries if entry.is_file() and not _is_ours(entry.name)
+                )
+        except OSError:
+            return None
+
+    def marks(self, names: Iterable[str]) -> tuple[object, ...]:
+        """What shows cheaply that a file or folder may have changed, in the order given."""
+        found: list[object] = []
+        for name in names:
+            try:
+                s = (self.path / name).stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+        return tuple(found)
+
+    def age(self, file: str, now: float) -> float:
+        """Seconds since a file was last written; infinite if it is not there."""
+        try:
+            return now - (self.path / file).stat().st_mtime
+        except OSError:
+            return float("inf")
+
+    # -- publishing ------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Keep the folder for this process. Raises Conflict if another daemon has it."""
+        with _translated(f"cannot open {self.path}"):
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise Conflict(f"another omeconf already manages {self.path}") from None
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let the folder go."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def prepare(
+        self,
+        new: Mapping[str, bytes],
+        base: Mapping[str, bytes],
+        is_included: Callable[[str], bool],
+    ) -> list[Prepared]:
+        """Write and sync new files beside the old. Raises Unwritable; then nothing is left.
+
+        is_included tells whether an include would take a file of that path for its own: such
+        a name is avoided, since the engine would load it.
+        """
+        prepared: list[Prepared] = []
+        try:
+            for file, data in new.items():
+                target = Path(os.path.realpath(self.path / file))
+                temporary = self._temporary(target, file, is_included)
+                with _translated(f"cannot write {file}"):
+                    _write_like(target, temporary, data)
+                prepared.append(Prepared(target, temporary, base[file]))
+        except BaseException:
+            self.discard(prepared)
+            raise
+        return prepared
+
+    def publish(self, prepared: list[Prepared]) -> None:
+        """Exchange all prepared files with the live ones, and sync the folders.
+
+        Raises Stale if a file is not what its edit was made on (all are exchanged back), or
+        Unwritable.
+        """
+        done: list[Prepared] = []
+        try:
+            for each in prepared:
+                with _translated(f"cannot publish {each.target.name}"):
+                    _exchange(each.temporary, each.target)
+                done.append(each)
+                if not _is_quiet(each.temporary, each.base):
+                    raise Stale(f"{each.target.name} was changed by somebody else meanwhile")
+            with _translated("cannot sync the configuration folder"):
+                for folder in {each.target.parent for each in prepared}:
+                    _sync_folder(folder)
+        except BaseException:
+            for each in reversed(done):
+                _exchange(each.temporary, each.target)
+            self.discard(prepared)
+            raise
+        self.discard(prepared)
+
+    def discard(self, prepared: Iterable[Prepared]) -> None:
+        """Remove temporaries."""
+        for each in prepared:
+            with suppress(FileNotFoundError):
+                each.temporary.unlink()
+
+    def leftovers(self, names: Iterable[str]) -> list[tuple[str, Path]]:
+        """Temporaries that a crash left beside these files: (file, temporary)."""
+        found: list[tuple[str, Path]] = []
+        for name in names:
+            target = Path(os.path.realpath(self.path / name))
+            pattern = f"{_PREFIX}{target.name}-*{_SUFFIX}"
+            for folder in {target.parent, self.path}:
+                found += ((name, each) for each in sorted(folder.glob(pattern)))
+        return found
+
+    def _temporary(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
+        name = f"{_PREFIX}{target.name}-{secrets.token_hex(4)}{_SUFFIX}"
+        if not is_included(str(PurePosixPath(file).with_name(name))):
+            return target.with_name(name)
+        if not is_included(name):
+            return self.path / name
+        raise Unwritable(
+            f"cannot write {file}: an include matches every file of its folder, so the engine "
+            "could load a half-written one; make the pattern narrower, such as *.xml"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+
+
+def _write_like(target: Path, temporary: Path, data: bytes) -> None:
+    """The bytes in a new file with the owner, mode and attributes of target; synced."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            _copy_attributes(target, handle)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def _copy_attributes(target: Path, handle: int) -> None:
+    """Owner, mode and extended attributes (ACL, SELinux label) as the live file has them."""
+    old, new = target.stat(), os.fstat(handle)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        os.fchown(handle, old.st_uid, old.st_gid)
+    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+    for name in os.listxattr(target):
+        with suppress(OSError):
+            os.setxattr(handle, name, os.getxattr(target, name))
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two files in one step (renameat2); OSError where that is not to be had."""
+    result = _libc.renameat2(
+        _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
+    )
+    if result == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(code, os.strerror(code), str(other))
+    aside = one.with_name(one.name + ".old")
+    os.link(other, aside)  # the weaker promise: what is there now is kept, then replaced
+    one.rename(other)
+    aside.rename(one)
+
+
+def _is_quiet(displaced: Path, base: bytes) -> bool:
+    """Whether a displaced file is what was expected, and nobody can still write to it."""
+    with _translated("cannot look at the displaced file"):
+        handle = os.open(displaced, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:  # somebody has it open for writing
+                return False
+        else:
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        with os.fdopen(os.dup(handle), "rb") as file:
+            return file.read() == base
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
