@@ -9,7 +9,7 @@ from omeconf.core.effective import EffectiveElement, effective
 from omeconf.core.rules import RULES
 from omeconf.core.schema import Item, Schema, ValueType
 from omeconf.core.snapshot import Snapshot
-from omeconf.core.values import expand, read
+from omeconf.core.values import REFUSING, expand, read
 from omeconf.core.violation import Severity, Violation, sort_key
 
 OTHERWISE = {"warning": Severity.WARNING, "advice": Severity.ADVICE}
@@ -62,10 +62,12 @@ def check(snapshot: Snapshot, schema: Schema) -> Checked:
             violations += _presence(node)
             violations += _usage(node)
             violations += _attribute_values(node, snapshot.env)
-            if node.item.type is not None and not (
-                gated.get(node.document.file) and "${" not in node.element.value
-            ):
-                violations += check_value(node, node.item.type, snapshot.env)
+            value_type = node.item.type
+            if value_type is None:
+                continue
+            is_clean = gated.get(node.document.file) and value_type.reads not in REFUSING
+            if not is_clean or "${" in node.element.value:
+                violations += check_value(node, value_type, snapshot.env)
         for rule in RULES:
             violations += rule(tree.root, snapshot.env)
     return Checked(snapshot, tree.root, tuple(sorted(set(violations), key=sort_key)))
@@ -144,7 +146,9 @@ def check_value(
 ) -> Sequence[Violation]:
     """What is wrong with the value of a leaf."""
     text = expand(node.element.value, env)
-    if text is None or value_type.is_clean(text):
+    if text is None:
+        return ()
+    if value_type.is_clean(text) and not read(value_type.reads, text).refusal:
         return ()
     shown = _shown(node, text)
     return _judge(node, value_type, f"<{node.item.name}> is {shown}", text, at_value=True)
@@ -159,7 +163,7 @@ def _judge(
         refusal = value_type.says or "Invalid value: {value}"
     if refusal:
         says = refusal.replace("{value}", text).replace("{name}", node.item.name)
-        wanted = f"{subject}: {_wanted(value_type)}"
+        wanted = f"{subject}: it must be {_wanted(value_type)}"
         return (
             node.violation(Severity.ERROR, "invalid-value", wanted, says=says, at_value=at_value),
         )
@@ -169,7 +173,7 @@ def _judge(
         node.violation(
             severity,
             "odd-value",
-            f"{subject}: {_wanted(value_type)}",
+            f"{subject}: it should be {_wanted(value_type)}",
             hint=f"the engine takes it as {taken}" if taken else "",
             at_value=at_value,
         ),
@@ -202,8 +206,9 @@ def _taken_as(value_type: ValueType, text: str) -> str:
 
 
 def _wanted(value_type: ValueType) -> str:
-    text = value_type.documentation.rstrip(".")
-    return text if text[:2].isupper() else text[0].lower() + text[1:]
+    """The first sentence of the type's documentation, to go on behind a colon."""
+    text = value_type.documentation.partition(". ")[0].rstrip(".")
+    return text if text[1:2].isupper() else text[0].lower() + text[1:]
 
 
 def _shown(node: EffectiveElement, text: str) -> str:

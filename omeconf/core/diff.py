@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 import enum
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from omeconf.core.effective import EffectiveElement
-from omeconf.core.mapping import to_json
 from omeconf.core.path import Path
 from omeconf.core.schema import Item, ValueType
 from omeconf.core.snapshot import Snapshot
@@ -190,8 +188,11 @@ def _compare_lists(
     new: Sequence[EffectiveElement],
 ) -> Iterator[Change]:
     if item.key is None:
-        if [_content(node) for node in old] != [_content(node) for node in new]:
+        if len(old) != len(new):
             yield Change(Kind.CHANGED, path / item.name, item)
+        else:
+            for one, other in zip(old, new, strict=True):
+                yield from _compare(one, other)
         return
     before = {str(node.step): node for node in old}
     after = {str(node.step): node for node in new}
@@ -205,10 +206,6 @@ def _compare_lists(
             yield Change(Kind.ADDED, node.path, item)
     if [s for s in before if s in after] != [s for s in after if s in before]:
         yield Change(Kind.MOVED, path / item.name, item)
-
-
-def _content(node: EffectiveElement) -> str:
-    return json.dumps(to_json(node), sort_keys=True)
 
 
 def _reads_equal(value_type: ValueType, old: str, new: str) -> bool:

@@ -9,6 +9,7 @@ Rules:
   becomes ``<OVT  >``). An element that was written ``<OVT></OVT>`` is filled on one line.
 * Values are read as OvenMediaEngine 0.21 reads them: the first text or CDATA child counts, text
   that is only blanks does not, nothing is trimmed (`19<!-- -->35` is 19).
+* A leaf that holds only blanks is empty to the engine; a new value takes their place.
 * A DOCTYPE is refused, and so is nesting deeper than MAX_DEPTH.
 
 Offsets are of bytes. Encodings: UTF-8 (with or without BOM) and ISO-8859-1; UTF-16 and UTF-32
@@ -141,6 +142,7 @@ class Document:
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column (both from 1, in characters) of a byte offset."""
+        offset = max(offset, 0)
         line = bisect_right(self._line_starts, offset)
         start = self._line_starts[line - 1]
         if line == 1 and self._text.startswith(codecs.BOM_UTF8):
@@ -313,7 +315,7 @@ class Document:
         end = match.end() if match else offset
         if self._text.startswith((b"\n", b"\r\n"), end):
             return end
-        return offset if self._text.startswith(b"</", end) else None
+        return end if self._text.startswith(b"</", end) else None
 
     def _gap(self, parent: Element, anchor: Element) -> bytes:
         position = parent.children.index(anchor)
@@ -325,25 +327,24 @@ class Document:
         """Write the first children into a container that has none."""
         lead = self._line_lead(parent)
         unit = self._unit(parent)
-        inside = self._text[parent.open_end : parent.close_start]
-        tail = len(inside.rstrip(_BLANKS))
-        break_at = inside.rfind(b"\n", tail)
-        one_line = lead is None or not (parent.is_self_closing or break_at >= 0)
         newline, indent = lead or (self.newline, b"")
+        inside = self._text[parent.open_end : parent.close_start]
+        break_at = inside.rfind(b"\n", len(inside.rstrip(_BLANKS)))
+        if break_at >= 0:
+            indent = inside[break_at + 1 :]
+            newline = b"\r\n" if inside[:break_at].endswith(b"\r") else b"\n"
+        elif lead is None or not parent.is_self_closing:
+            text = b"".join(self._render(node, newline, indent, unit) for node in nodes)
+            if parent.is_self_closing:
+                return (self._open_up(parent, text),)
+            return (Splice(parent.close_start, parent.close_start, text),)
         deeper = self._comment_indent(parent) or indent + unit
         text = b"".join(
-            self._render(node, newline, indent, unit)
-            if one_line
-            else newline + deeper + self._render(node, newline, deeper, unit)
-            for node in nodes
+            newline + deeper + self._render(node, newline, deeper, unit) for node in nodes
         )
         if parent.is_self_closing:
-            return (self._open_up(parent, text if one_line else text + newline + indent),)
-        if one_line:
-            return (Splice(parent.close_start, parent.close_start, text),)
-        at = parent.open_end + break_at
-        if at > parent.open_end and self._text[at - 1] == 13:
-            at -= 1
+            return (self._open_up(parent, text + newline + indent),)
+        at = parent.close_start - len(indent) - len(newline)
         return (Splice(at, at, text),)
 
     def _open_up(self, element: Element, inside: bytes) -> Splice:
@@ -587,7 +588,8 @@ class _Parser:
         self.begin_event()
 
     def doctype(self, *_: object) -> None:
-        self.refuse("a DOCTYPE is not allowed: remove it", self.expat.CurrentByteIndex)
+        offset = self.data.rfind(b"<!DOCTYPE", 0, self.expat.CurrentByteIndex + 1)
+        self.refuse("a DOCTYPE is not allowed: remove it", offset)
 
     def refuse(self, reason: str, offset: int) -> None:
         line, column = self.document.place(offset)
@@ -596,13 +598,14 @@ class _Parser:
     def not_well_formed(self, error: expat.ExpatError) -> NotWellFormed:
         """expat's complaint, with what a person needs to find the mistake."""
         reason = expat.ErrorString(error.code) or "not well-formed"
-        line, column = self.document.place(self.expat.ErrorByteIndex)
+        at_byte = self.expat.ErrorByteIndex
+        line, column = self.document.place(at_byte)
         if self.open and error.code in (7, 3, 5):  # tag mismatch, no element, unclosed token
             opened = self.open[-1]
             at, _ = self.document.place(opened.start)
             reason += f": <{opened.name}> of line {at} is not closed"
         elif error.code == 11:
             reason += ": write & as &amp;"
-        elif error.code == 4 and self.data[self.expat.ErrorByteIndex :].startswith(b"--"):
+        elif error.code == 4 and b"--" in self.data[max(at_byte - 2, 0) : at_byte + 2]:
             reason += ": a comment may not contain --"
         return NotWellFormed(reason, file=self.document.file, line=line, column=column)

@@ -360,12 +360,13 @@ class _Builder:
                     hint=f"remove <{element.children[0].name}>",
                 )
             )
+        shown = "cut short" if node.item.is_secret else repr(element.value)
         if len(element.texts) > 1:
             self.violations.append(
                 node.violation(
                     Severity.WARNING,
                     "cut-value",
-                    f"only the first piece of text counts: <{name}> is {element.value!r}",
+                    f"only the first piece of text counts: <{name}> is {shown}",
                     hint="write the value in one piece, with comments beside it",
                     at_value=True,
                 )

@@ -211,3 +211,6 @@ READINGS: Mapping[str, Callable[[str], Reading]] = {
     "candidate": _candidate,
 }
 """Every kind of reading, by its name in the XSD."""
+
+REFUSING = frozenset({"port", "ports", "bitrate", "version", "address", "candidate"})
+"""Readings that may refuse a text whose form is right: ``4004-4000``, ``9999M``."""

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.support import PROJECT
+
+LAYERS = ("errors", "core", "settings", "store", "daemon", "api", "server", "cli")
+"""An arrow may point to the left only; `client` stands beside, on errors and core values."""
+ASIDE = {"client": {"errors", "core"}, "": {"errors", "core"}}
+IMPURE = {"os", "time", "threading", "asyncio", "logging", "socket", "subprocess", "pathlib"}
+DOORS = {
+    "lxml": {"core/schema.py"},
+    "watchdog": {"daemon/watcher.py"},
+    "uvicorn": {"server.py"},
+    "uvloop": {"server.py"},
+    "click": {"cli.py"},
+    "sqlite3": {"store/history.py"},
+}
+PACKAGE = PROJECT / "omeconf"
+
+
+def imports(path: Path) -> list[str]:
+    """Full names of all modules that a file imports, also inside functions."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def files() -> dict[str, Path]:
+    return {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def layer(module: str) -> str:
+    name = module.split(".")[1] if "." in module else ""
+    return name if name in LAYERS or name in ASIDE else ""
+
+
+def test_arrows_point_one_way() -> None:
+    """errors <- core <- store <- daemon <- api <- server <- cli."""
+    wrong: list[str] = []
+    for name, path in files().items():
+        own = layer("omeconf." + name.removesuffix(".py").replace("/", "."))
+        for imported in imports(path):
+            if not imported.startswith("omeconf."):
+                continue
+            other = layer(imported)
+            if own in ASIDE:
+                is_allowed = other in ASIDE[own] | {own}
+            elif other in ASIDE:
+                is_allowed = own == "cli" or imported == "omeconf.__version__"
+            else:
+                is_allowed = LAYERS.index(other) <= LAYERS.index(own) or (
+                    own == "errors" and imported == "omeconf.core.violation.Violation"
+                )
+            if not is_allowed:
+                wrong.append(f"{name} -> {imported}")
+    assert wrong == []
+
+
+def test_core_is_pure() -> None:
+    """Bytes in, values out: the core knows no clock, no disk, no thread."""
+    wrong = [
+        f"{name} -> {imported}"
+        for name, path in files().items()
+        if name.startswith("core/")
+        for imported in imports(path)
+        if imported.split(".")[0] in IMPURE and imported != "pathlib.PurePosixPath"
+    ]
+    assert wrong == []
+
+
+def test_one_library_one_door() -> None:
+    """Each library is used in one place, so that it can be replaced there."""
+    found: dict[str, set[str]] = {library: set() for library in DOORS}
+    for name, path in files().items():
+        for imported in imports(path):
+            library = imported.split(".")[0]
+            if library in found:
+                found[library].add(name)
+            if library == "starlette":
+                assert name.startswith("api/"), name
+    assert found == DOORS
+
+
+def test_modules_say_what_they_are() -> None:
+    """The first line of every module says in one line what it does; none grows into a hall."""
+    for name, path in files().items():
+        first = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
+        assert first, name
+        assert first[0].endswith("."), name
+        assert len(path.read_text().splitlines()) < 700, name
