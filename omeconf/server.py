@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvicorn
 
-from omeconf.api.app import build
+from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
 from omeconf.core.schema import Schema
 from omeconf.core.values import expand, read
@@ -186,7 +186,7 @@ class _Daemon:
         self.places = places
         self.show_token = show_token
         self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
-        self.refused: dict[Listener, str] = {}
+        self.closing: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ class _Daemon:
         notify("STOPPING=1")
         for server, _ in (local, *self.open.values()):
             server.should_exit = True
-        await asyncio.gather(local[1], *(task for _, task in self.open.values()))
+        await asyncio.gather(local[1], *self.closing, *(task for _, task in self.open.values()))
         self.places.socket.unlink(missing_ok=True)
 
     async def _follow_head(self, *, is_first: bool = False) -> None:
@@ -226,34 +226,43 @@ class _Daemon:
                 "[[api.tokens]] to omeconf.toml"
             )
         for listener in wanted:
-            if listener in self.open:
-                continue
-            try:
-                bound = _bind(listener)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                text = f"cannot listen on {listener.host}:{listener.port}: {reason}"
-                if is_first:
-                    raise Unwritable(
-                        f"{text}; give another address with --listen HOST:PORT"
-                    ) from error
-                log.error("Cannot follow Server.xml: %s", text)
-                continue
-            self.open[listener] = self._start(build(self.service), bound, listener)
+            if listener not in self.open:
+                self._open(listener, is_first=is_first)
         for gone in set(self.open) - set(wanted):
             server, task = self.open.pop(gone)
             server.should_exit = True
+            self.closing.append(task)
             log.info("no longer listening on %s:%d", gone.host, gone.port)
-            self._closing = task
+
+    def _open(self, listener: Listener, *, is_first: bool) -> None:
+        """Listen at one place. What fails at the first start ends it; later it is logged."""
+        where = f"{listener.host}:{listener.port}"
+        try:
+            tls = _tls(listener)
+        except (OSError, ValueError) as error:
+            log.error("Cannot listen with TLS on %s: certificate or key: %s", where, error)
+            return
+        try:
+            bound = _bind(listener)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            if is_first:
+                raise Unwritable(
+                    f"cannot listen on {where}: {reason}; "
+                    "give another address with --listen HOST:PORT"
+                ) from error
+            log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
+            return
+        self.open[listener] = self._start(build(self.service), bound, tls)
 
     def _has_token(self, head: Head | None) -> bool:
         return bool(self.settings.api.tokens) or (head is not None and bool(server_token(head)))
 
     def _start(
-        self, app: object, bound: socket.socket, listener: Listener | None = None
+        self, app: Application, bound: socket.socket, tls: ssl.SSLContext | None = None
     ) -> tuple[_Server, asyncio.Task[None]]:
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http="httptools",
             lifespan="off",
             log_config=None,
@@ -262,9 +271,9 @@ class _Daemon:
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-        if listener is not None and listener.certificate[0]:
+        if tls is not None:
             config.load()
-            config.ssl = _tls(listener)
+            config.ssl = tls
         server = _Server(config)
         return server, asyncio.ensure_future(server.serve([bound]))
 
@@ -309,9 +318,11 @@ def _bind(listener: Listener) -> socket.socket:
     return bound
 
 
-def _tls(listener: Listener) -> ssl.SSLContext:
-    """A context with the certificate, its key and, if there is one, its chain."""
+def _tls(listener: Listener) -> ssl.SSLContext | None:
+    """A context with the certificate, its key and, if there is one, its chain; None: no TLS."""
     certificate, key, chain = listener.certificate
+    if not certificate:
+        return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     if chain:

@@ -37,6 +37,7 @@ def files() -> dict[str, Path]:
 
 def layer(module: str) -> str:
     name = module.split(".")[1] if "." in module else ""
+    name = {"__main__": "cli"}.get(name, name)
     return name if name in LAYERS or name in ASIDE else ""
 
 

@@ -63,7 +63,11 @@ DROPPED = "dropped-application"
 """The code of what makes the engine crash when it is sent over its API: 409."""
 
 
-def build(service: Service, *, is_trusted: bool = False) -> ASGIApp:
+Application = ASGIApp
+"""What a server runs."""
+
+
+def build(service: Service, *, is_trusted: bool = False) -> Application:
     """The application; is_trusted: callers need no token (the local socket)."""
     app = Starlette(
         routes=ROUTES,

@@ -65,8 +65,7 @@ def unified(old: Snapshot, new: Snapshot) -> str:
 
 def unified_text(file: str, old: bytes, new: bytes) -> str:
     """Unified text for one file; equal lines at both ends are not compared again."""
-    before = old.decode("utf-8", "replace").splitlines(keepends=True)
-    after = new.decode("utf-8", "replace").splitlines(keepends=True)
+    before, after = _lines(old), _lines(new)
     text = [f"--- a/{file}\n+++ b/{file}\n"] if before != after else []
     for group in _hunks(_opcodes(before, after)):
         first, last = group[0], group[-1]
@@ -78,6 +77,13 @@ def unified_text(file: str, old: bytes, new: bytes) -> str:
                 text += (_line("-", line) for line in before[i1:i2])
                 text += (_line("+", line) for line in after[j1:j2])
     return "".join(text)
+
+
+def _lines(data: bytes) -> list[str]:
+    """Lines with their ends; what is no UTF-8 is shown by its bytes, so that it still differs."""
+    lines = data.split(b"\n")
+    ended = [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+    return [line.decode("utf-8", "backslashreplace") for line in ended]
 
 
 _Opcode = tuple[str, int, int, int, int]

@@ -183,11 +183,13 @@ class Document:
             return ()
         self._must_be_editable()
         text = element.first_text
+        if text is not None and not value and len(element.texts) > 1:
+            return tuple(Splice(each.start, each.end, b"") for each in element.texts)
         if text is not None and text.is_cdata:
             return (Splice(text.start, text.end, self._cdata(value)),)
         if text is not None:
-            if not value and len(element.texts) == 1 and self._opened_mark(element) is not None:
-                return self._close_up(element)
+            if not value and self._opened_mark(element) is not None:
+                return self._close_up(element) or (Splice(text.start, text.end, b""),)
             return (Splice(text.start, text.end, self._escape(value)),)
         if element.is_self_closing:
             return (self._open_up(element, self._escape(value)),)
@@ -219,22 +221,25 @@ class Document:
         *,
         deletions: Sequence[Element] = (),
         insertions: Sequence[tuple[Element | None, Node]] = (),
+        moved: Sequence[Element] = (),
     ) -> tuple[Splice, ...]:
         """Delete and insert children of one parent at once.
 
         An insertion names the child behind which it goes (None: the first place); several
-        behind the same child stand in the order given.
+        behind the same child stand in the order given. Those moved are deleted with the
+        comments that belong to them (`belongings`): the insertion brings them back.
         """
         self._must_be_editable()
-        if not deletions and not insertions:
+        if not deletions and not insertions and not moved:
             return ()
         if not parent.children:
             return self._fill(parent, [node for _, node in insertions])
-        if not insertions and len(deletions) == len(parent.children):
+        if not insertions and not moved and len(deletions) == len(parent.children):
             closed = self._close_up(parent)
             if closed:
                 return closed
         removed = [self._deletion(parent, child) for child in deletions]
+        removed += [self._removal_with_comments(parent, child) for child in moved]
         added = [self._insertion(parent, anchor, node) for anchor, node in insertions]
         return tuple(removed + added)
 
@@ -266,6 +271,34 @@ class Document:
             if not self._text[previous : element.start].strip(_BLANKS):
                 start = previous
         return Splice(start, element.end, b"")
+
+    def belongings(self, element: Element) -> tuple[int, int]:
+        """Start and end of an element together with the comments that speak of it.
+
+        Those are the comment lines directly above it, and the comment behind it on its line.
+        """
+        start, end = element.start, element.end
+        newline, indent = self._blank_lead(start)
+        if indent is None:
+            return start, end
+        if self._text.startswith((b"\n", b"\r\n"), self._behind_comments(end)):
+            end = self._behind_comments(end)
+        while indent is not None:
+            before = start - len(indent) - len(newline)
+            if not self._text.endswith(b"-->", 0, before):
+                break
+            comment = self._text.rfind(b"<!--", 0, before)
+            newline, indent = self._blank_lead(comment)
+            if indent is not None:
+                start = comment
+        return start, end
+
+    def _removal_with_comments(self, parent: Element, element: Element) -> Splice:
+        start, end = self.belongings(element)
+        if (start, end) == (element.start, element.end):
+            return self._deletion(parent, element)
+        newline, indent = self._blank_lead(start)
+        return Splice(start - len(newline) - len(indent or b""), end, b"")
 
     def _close_up(self, parent: Element) -> tuple[Splice, ...]:
         """Make a self-closing tag again of one that an earlier insertion opened."""
@@ -303,8 +336,16 @@ class Document:
         if line_end is not None:
             return Splice(line_end, line_end, newline + indent + text)
         if anchor is None:
-            return Splice(sibling.start, sibling.start, text + newline + indent)
-        return Splice(start, start, text)
+            at = sibling.start - len(indent) - len(newline)
+            return Splice(at, at, newline + indent + text)
+        at = self._behind_comments(start)
+        return Splice(at, at, text)
+
+    def _behind_comments(self, offset: int) -> int:
+        """Behind the comments that follow on the line: they speak of what is before them."""
+        match = _BLANKS_AND_COMMENTS.match(self._text, offset)
+        end = match.end() if match else offset
+        return end if b"<!--" in self._text[offset:end] else offset
 
     def _end_of_line(self, offset: int) -> int | None:
         """Where the line ends, if only blanks and comments follow; None if more does.
@@ -426,7 +467,9 @@ class Document:
         return value.replace("\n", self.newline.decode()).encode(self.encoding, "xmlcharrefreplace")
 
     def _cdata(self, value: str) -> bytes:
-        body = _checked(value).replace("]]>", "]]]]><![CDATA[>")
+        if "]]>" in value or "\r" in value:
+            return self._escape(value)
+        body = _checked(value)
         try:
             encoded = body.replace("\n", self.newline.decode()).encode(self.encoding)
         except UnicodeEncodeError:
@@ -555,7 +598,7 @@ class _Parser:
         self.open.append(element)
         self.unfinished = element
 
-    def end_element(self, name: str) -> None:
+    def end_element(self, _name: str) -> None:
         is_first_event = self.unfinished is not None
         offset = self.begin_event()
         element = self.open.pop()

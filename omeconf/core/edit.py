@@ -10,18 +10,18 @@ from __future__ import annotations
 import enum
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from omeconf.core.document import Document, Element, Node, Splice, splice
-from omeconf.core.effective import EffectiveElement
+from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.mapping import Json, Target, from_json, merged, to_json, typed
 from omeconf.core.path import Path
 from omeconf.core.schema import Item
 from omeconf.core.snapshot import Snapshot
-from omeconf.errors import AlreadyExists, Conflict, NotFound, ReadOnly
+from omeconf.errors import AlreadyExists, BadBody, Conflict, NotFound, ReadOnly
 
 
 class Verb(enum.StrEnum):
@@ -59,7 +59,7 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
 
     Raises NotFound, AlreadyExists, BadBody, Conflict or ReadOnly; then nothing has changed.
     """
-    editor = _Editor(snapshot)
+    editor = _Editor(snapshot, root)
     if edit.verb is Verb.CREATE:
         editor.create(root, edit.path, edit.value)
     else:
@@ -76,8 +76,9 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
 class _Editor:
     """Collects splices by file, and writes them all at once."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, root: EffectiveElement) -> None:
         self.snapshot = snapshot
+        self.root = root
         self.splices: defaultdict[str, list[Splice]] = defaultdict(list)
 
     def result(self) -> Snapshot:
@@ -85,8 +86,22 @@ class _Editor:
         for file, splices in self.splices.items():
             if not self.snapshot.is_inside(file):
                 raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
+            self._must_be_included_once(file)
             documents[file] = self.snapshot.document(file).splice(splices)
         return self.snapshot.replace(documents) if documents else self.snapshot
+
+    def _must_be_included_once(self, file: str) -> None:
+        """An edit of a file that stands for several elements would change them all."""
+        places = [
+            node.place_path
+            for node in self.root.descendants()
+            if node.document.file == file and (node.parent is None or node.via is not None)
+        ]
+        if len(places) > 1:
+            raise Conflict(
+                f"{file} is included in {len(places)} places ({', '.join(places)}), which would "
+                "all change: edit it by hand"
+            )
 
     def add(self, document: Document, splices: Sequence[Splice]) -> None:
         if splices:
@@ -103,18 +118,27 @@ class _Editor:
         while len(rest) > 1:
             step = rest[0]
             child = next(
-                (c for c in parent.all(step.name) if step.key is None or c.key == step.key), None
+                (
+                    c
+                    for c in parent.all(step.name)
+                    if (step.key is None or c.key == step.key)
+                    and (step.place is None or c.place == step.place)
+                ),
+                None,
             )
             if child is None:
                 break
             parent = child
             rest.pop(0)
-        if len(rest) > 1 and any(step.key is not None for step in rest[:-1]):
+        if any(step.key is not None or step.place is not None for step in rest[:-1]):
             root.find(path.parent)  # raises NotFound, naming the nearest that exists
         item = parent.item
         for step in rest:
             item = item.children[step.name]
-        node = from_json(item, value).node()
+        target = from_json(item, value)
+        if path.last.key is not None and target.key != path.last.key:
+            raise BadBody(f'the name is "{target.key}", but the path says "{path.last.key}"')
+        node = target.node()
         for step in reversed(rest[:-1]):
             node = Node(step.name, children=(node,))
         child_item = parent.item.children[rest[0].name]
@@ -144,7 +168,7 @@ class _Editor:
         return [
             element
             for element in node.parent.element.children
-            if element.name == node.item.name and element.attributes.get("ignore") != "true"
+            if element.name == node.item.name and not is_ignored(element, self.snapshot.env)
         ]
 
     # -- reconcile -------------------------------------------------------------------------
@@ -171,7 +195,10 @@ class _Editor:
         self.add(
             node.document,
             node.document.edit_children(
-                node.element, deletions=plan.deletions, insertions=plan.insertions
+                node.element,
+                deletions=plan.deletions,
+                insertions=plan.insertions,
+                moved=plan.moved,
             ),
         )
 
@@ -185,44 +212,45 @@ class _Editor:
     ) -> None:
         old = [_identity(child) for child in current]
         new = [_target_identity(target) for target in wanted]
-        is_named = item.key is not None
+        steps = list(_pair(old, new, current, wanted))
+        gone = {old[i]: current[i] for i, j in steps if i is not None and j is None}
         if current:
             anchor = _previous(node.element, current[0].site)
         else:
             anchor = self._anchor(node, item, set(plan.deletions))
-        gone: dict[str, EffectiveElement] = {}
-        opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-        for verb, i1, i2, j1, j2 in opcodes:
-            if verb in ("delete", "replace"):
-                kept = 0 if is_named else min(i2 - i1, j2 - j1)
-                gone |= {old[i]: current[i] for i in range(i1 + kept, i2)}
-        for verb, i1, i2, j1, j2 in opcodes:
-            pairs = i2 - i1 if verb == "equal" else 0
-            if verb == "replace" and not is_named:
-                pairs = min(i2 - i1, j2 - j1)
-            for offset in range(pairs):
-                self.reconcile(current[i1 + offset], wanted[j1 + offset])
-                anchor = current[i1 + offset].site
-            for i in range(i1 + pairs, i2):
+        back = {new[j] for i, j in steps if i is None and j is not None and new[j] in gone}
+        for i, j in steps:
+            if i is not None and j is not None:
+                self.reconcile(current[i], wanted[j])
+            elif i is not None and old[i] in back:
+                self._deletable(current[i])
+                plan.moved.append(current[i].site)
+            elif i is not None:
                 plan.deletions += self._deletable(current[i])
-                anchor = current[i].site
-            for j in range(j1 + pairs, j2):
+            elif j is not None:
                 moved = gone.get(new[j])
                 written = wanted[j].node() if moved is None else self._moved(moved, wanted[j])
+                _must_be_a_place(current, anchor)
                 plan.insertions.append((anchor, written))
+            if i is not None:
+                anchor = current[i].site
 
     def _moved(self, node: EffectiveElement, target: Target) -> Node:
-        """An element that changes its place in a list: its own bytes, comments and all."""
+        """An element that changes its place in a list: its own bytes, with its comments."""
+        assert node.parent is not None, "an item of a list has a parent"
+        document = node.parent.document
+        start, end = document.belongings(node.site)
+        source = document.data[start:end]
         if node.via is not None:
-            return Node(node.item.name, verbatim=node.document.source(node.site))
-        inner = _Editor(self.snapshot)
+            self.reconcile(node, target)
+            return Node(node.item.name, verbatim=source)
+        inner = _Editor(self.snapshot, self.root)
         inner.reconcile(node, target)
-        start = node.element.start
-        own = inner.splices.pop(node.document.file, [])
+        own = inner.splices.pop(document.file, [])
         for file, splices in inner.splices.items():
             self.splices[file] += splices
         shifted = [Splice(s.start - start, s.end - start, s.text) for s in own]
-        return Node(node.item.name, verbatim=splice(node.document.source(node.element), shifted))
+        return Node(node.item.name, verbatim=splice(source, shifted))
 
     def _anchor(self, node: EffectiveElement, item: Item, leaving: set[Element]) -> Element | None:
         """Behind which child a new one goes: the last that the engine registers before it."""
@@ -242,6 +270,45 @@ class _Children:
     def __init__(self) -> None:
         self.deletions: list[Element] = []
         self.insertions: list[tuple[Element | None, Node]] = []
+        self.moved: list[Element] = []
+
+
+def _pair(
+    old: Sequence[str],
+    new: Sequence[str],
+    current: Sequence[EffectiveElement],
+    wanted: Sequence[Target],
+) -> Iterator[tuple[int | None, int | None]]:
+    """Which items stay, go (i, None) or come (None, j), in the order of both lists.
+
+    Equal ones stay. Where some were replaced by others, those without a Name are taken by their
+    place; and so are as many named ones as before, if neither name is elsewhere: a new name.
+    """
+    for verb, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        is_same_count = i2 - i1 == j2 - j1
+        for offset in range(max(i2 - i1, j2 - j1)):
+            i = i1 + offset if offset < i2 - i1 else None
+            j = j1 + offset if offset < j2 - j1 else None
+            stays = (
+                verb == "equal"
+                or (i is None or j is None)
+                or (current[i].key is None and wanted[j].key is None)
+                or (is_same_count and old[i] not in new and new[j] not in old)
+            )
+            if stays:
+                yield i, j
+            else:
+                yield i, None
+                yield None, j
+
+
+def _must_be_a_place(current: Sequence[EffectiveElement], anchor: Element | None) -> None:
+    """Between two items of one include there is no place to write anything."""
+    sites = [node.site for node in current]
+    if anchor is not None and sites.count(anchor) > 1:
+        raise Conflict(
+            "nothing can be put among the items that one include brings: change its files by hand"
+        )
 
 
 def _previous(parent: Element, child: Element) -> Element | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from omeconf.core.document import Document, Element
@@ -529,8 +529,7 @@ class _Builder:
         return f"<{item.name}> may hold: {', '.join(item.children)}"
 
     def is_ignored(self, element: Element) -> bool:
-        value = element.attributes.get("ignore")
-        return value is not None and expand(value, self.snapshot.env) == "true"
+        return is_ignored(element, self.snapshot.env)
 
     # -- files and reports -----------------------------------------------------------------
 
@@ -582,8 +581,14 @@ class _Builder:
         )
 
 
+def is_ignored(element: Element, env: Mapping[str, str] | None) -> bool:
+    """Whether the engine counts an element as absent."""
+    value = element.attributes.get("ignore")
+    return value is not None and expand(value, env) == "true"
+
+
 def _short(text: str) -> str:
-    line = text.strip().splitlines()[0]
+    line = next(iter(text.strip().splitlines()), text)
     return repr(line if len(line) <= 40 else line[:37] + "...")
 
 

@@ -11,6 +11,7 @@ engine's words. ``"$"`` is refused: the engine would read files by it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +68,8 @@ def typed(text: str, value_type: ValueType) -> Json:
     if value_type.reads in ("int", "long"):
         return int(text)
     number = float(text)
+    if not math.isfinite(number):
+        return text
     return int(number) if text.lstrip("+-").isdigit() else number
 
 

@@ -202,7 +202,7 @@ READINGS: Mapping[str, Callable[[str], Reading]] = {
     "long": lambda text: Reading(to_long(text)),
     "float": lambda text: Reading(to_float(text)),
     "bool": lambda text: Reading(to_bool(text)),
-    "presence": lambda text: Reading(True),
+    "presence": lambda _: Reading(True),
     "port": _port,
     "ports": _ports,
     "bitrate": _bitrate,

@@ -46,7 +46,7 @@ class Job:
     first: int
     """The first revision it covers; the last is its target's."""
     target: Head
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)
     state: State = State.PENDING
     outcomes: list[Outcome] = field(default_factory=list)
     done: Future[Job] = field(default_factory=Future)

@@ -194,3 +194,17 @@ def test_macros_with_and_without_the_environment() -> None:
     assert checked(text, env={"RTMP_PORT": "1936"}).is_good
     assert codes(checked(text, env={})) == ["invalid-value"]
     assert codes(checked(MINIMAL.replace("1935", "${env:RTMP_PORT:x}"))) == ["invalid-value"]
+
+
+@pytest.mark.parametrize("text", ["<![CDATA[]]>", "<![CDATA[ ]]>", "&#32;", "&#160;", "&#10;", "x"])
+def test_any_text_between_elements(text: str) -> None:
+    """Whatever stands between elements is found, and never ends the check."""
+    found = checked(MINIMAL.replace("<Publishers>", f"<Publishers>{text}", 1))
+    assert codes(found) == ["stray-text"]
+
+
+def test_numbers_beyond_all_bounds() -> None:
+    """What no number can hold is read as 0 by the engine, and stays a text in JSON."""
+    found = checked(MINIMAL.replace(">6<", f">{'1' * 400}<"))
+    assert codes(found) == ["odd-value"]
+    assert found.violations[0].hint == "the engine takes it as 0.0"

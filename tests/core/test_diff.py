@@ -91,3 +91,9 @@ def test_patch_takes_it(old: list[str], new: list[str]) -> None:
         file.write_bytes(before)
         subprocess.run(["patch", "-s", "-p1"], input=text.encode(), cwd=folder, check=True)
         assert (file.read_bytes() if file.exists() else b"") == after
+
+
+def test_unified_text_of_other_encodings() -> None:
+    """Only a newline ends a line, and bytes that are no UTF-8 still show that they differ."""
+    assert unified_text("f", "a\u2028b\n".encode(), "a\u2028c\n".encode()).count("\n") == 5
+    assert "\\xe8" in unified_text("f", b"\xe9\n", b"\xe8\n")

@@ -152,6 +152,33 @@ def test_set_text_beside_comments_and_in_cdata() -> None:
     assert set_text(Document(b"<S>a</S>"), "S", "a").data == b"<S>a</S>"
 
 
+def test_values_in_pieces() -> None:
+    """Set to nothing, none of the pieces must become the value; what CDATA cannot hold is text."""
+    pieces = Document(b"<S>a<!-- x -->b</S>")
+    assert pieces.splice(pieces.set_text(pieces.root, "")).root.value == ""
+    for value in ("x]]>y", "a\rb", "x]]>y\rz"):
+        cdata = Document(b"<S><![CDATA[a]]></S>")
+        assert cdata.splice(cdata.set_text(cdata.root, value)).root.value == value
+
+
+def test_delete_and_insert_at_the_front() -> None:
+    """The first child goes and another comes, with a comment of several lines before both."""
+    document = Document(b"<S><!-- a\n b -->\n\t<A/>\n</S>")
+    first = document.root.children[0]
+    changed = document.edit_children(
+        document.root, deletions=[first], insertions=[(None, Node("B"))]
+    )
+    assert document.splice(changed).data == b"<S><!-- a\n b -->\n\t<B/>\n</S>"
+
+
+def test_comment_stays_with_its_element() -> None:
+    """An insertion on a line that goes on stands behind the comment of the element before."""
+    document = Document(b"<S>\n\t<A/> <!-- of A --><C/>\n</S>")
+    changed = insert(document, "S", Node("New"), after="A")
+    assert changed.data == b"<S>\n\t<A/> <!-- of A --><New/><C/>\n</S>"
+    assert delete(changed, "New").data == document.data
+
+
 def test_places() -> None:
     """Lines and columns count from 1, in characters; a tab is one; a BOM is none."""
     document = Document("\ufeff<S>\n\t<!-- é --><A>é</A>\r\n</S>".encode())

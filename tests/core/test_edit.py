@@ -103,7 +103,7 @@ def test_refusals() -> None:
         edited(found, Verb.CREATE, path.application("no", "x"), {"name": "x", "type": "live"})
     with pytest.raises(AlreadyExists):
         edited(found, Verb.CREATE, APP, {"name": "app", "type": "live"})
-    with pytest.raises(BadBody, match="application.type is not optional"):
+    with pytest.raises(BadBody, match=r"application\.type is not optional"):
         edited(found, Verb.REPLACE, APP, {"name": "app"})
 
 
@@ -116,7 +116,7 @@ def test_lists_are_matched_by_name() -> None:
     after = edited(before, Verb.REPLACE, APP, body)
     assert json_of(after) == body
     comments = [line for line in text(before).splitlines() if "<!--" in line]
-    assert sorted(comments) == sorted(l for l in text(after).splitlines() if "<!--" in l)
+    assert sorted(comments) == sorted(line for line in text(after).splitlines() if "<!--" in line)
     back = edited(after, Verb.REPLACE, APP, json_of(before))
     assert json_of(back) == json_of(before)
 
@@ -149,7 +149,7 @@ def test_lists_of_texts() -> None:
 
 
 FILES = {
-    "VHost1__xml": """<VirtualHost>
+    "VHost1.xml": """<VirtualHost>
   <Name>one</Name>
   <Applications>
     <Application>
@@ -167,11 +167,11 @@ INCLUDING = MINIMAL.replace(
 
 def test_edits_of_included_files() -> None:
     """An edit goes to the file in which the element stands, with that file's indentation."""
-    before = checked(INCLUDING, **FILES)
+    before = checked(INCLUDING, FILES)
     where = path.application("one", "live")
     after = edited(before, Verb.MERGE, where, {"providers": {"rtmp": {}}})
     assert text(after) == text(before)
-    assert text(after, "VHost1.xml") == FILES["VHost1__xml"].replace(
+    assert text(after, "VHost1.xml") == FILES["VHost1.xml"].replace(
         "<Type>live</Type>",
         "<Type>live</Type>\n      <Providers>\n        <RTMP />\n      </Providers>",
     )
@@ -179,7 +179,7 @@ def test_edits_of_included_files() -> None:
 
 def test_what_a_wildcard_includes_cannot_be_deleted() -> None:
     """Only a person can say whether the file, or the include, shall go."""
-    found = checked(INCLUDING, **FILES)
+    found = checked(INCLUDING, FILES)
     with pytest.raises(Conflict, match=r"comes from VHost1.xml.*delete that file by hand"):
         edited(found, Verb.DELETE, path.virtual_host("one"))
     assert edited(found, Verb.DELETE, path.application("one", "live")).is_good
@@ -187,9 +187,10 @@ def test_what_a_wildcard_includes_cannot_be_deleted() -> None:
 
 def test_files_outside_are_read_only() -> None:
     """What lies outside the configuration folder is read, never written."""
-    found = checked(INCLUDING.replace("VHost*.xml", "/srv/v.xml"), **{"/srv/v__xml": FILES[
-        "VHost1__xml"]})  # fmt: skip
-    with pytest.raises(ReadOnly, match="/srv/v.xml lies outside"):
+    found = checked(
+        INCLUDING.replace("VHost*.xml", "/srv/v.xml"), {"/srv/v.xml": FILES["VHost1.xml"]}
+    )
+    with pytest.raises(ReadOnly, match=r"/srv/v\.xml lies outside"):
         edited(found, Verb.MERGE, path.application("one", "live"), {"providers": {"rtmp": {}}})
 
 
@@ -197,10 +198,100 @@ def test_files_outside_are_read_only() -> None:
 def test_line_ends_and_final_newline(newline: str) -> None:
     """An edit takes over the line ends of the file, whatever they are."""
     before = checked(MINIMAL.rstrip().replace("\n", newline))
-    body = {"providers": {"rtmp": {}, "srt": {}}}
+    body: Any = {"providers": {"rtmp": {}, "srt": {}}}
     after = edited(before, Verb.MERGE, APP, body)
     added = text(after).encode()
     assert added.count(b"\n") == added.count(newline.encode())
     assert not added.endswith(b"\n")
     removed = edited(after, Verb.MERGE, APP, {"providers": None})
     assert removed.snapshot.digest == before.snapshot.digest
+
+
+PROFILES = """<Application>
+	<Name>app</Name>
+	<Type>live</Type>
+	<OutputProfiles>
+		<OutputProfile include="a.xml"/> <!-- the first -->
+		<OutputProfile>
+			<Name>b</Name>
+			<OutputStreamName>b</OutputStreamName>
+			<Encodes>
+				<Video>
+					<Bypass>true</Bypass> <!-- as it comes -->
+					<!-- ask before touching -->
+				</Video>
+			</Encodes>
+		</OutputProfile>
+	</OutputProfiles>
+</Application>"""
+A_XML = "<OutputProfile><!-- of a --><Name>a</Name><OutputStreamName>a</OutputStreamName>"
+A_XML += "</OutputProfile>"
+
+
+def with_application(xml: str) -> str:
+    start, end = MINIMAL.index("<Application>\n"), MINIMAL.index("</Application>\n")
+    return MINIMAL[:start] + xml + MINIMAL[end + len("</Application>") :]
+
+
+def test_an_included_item_moves_with_its_include() -> None:
+    """What moves is the line with the include; the file it names stays where it is."""
+    before = checked(with_application(PROFILES), {"a.xml": A_XML})
+    body = json_of(before)
+    body["outputProfiles"]["outputProfile"].reverse()
+    after = edited(before, Verb.REPLACE, APP, body)
+    assert json_of(after) == body
+    assert text(after).count('<OutputProfile include="a.xml"/> <!-- the first -->') == 1
+    assert text(after, "a.xml") == A_XML
+
+
+def test_comments_move_along() -> None:
+    """A comment above an item, and one behind it, go where the item goes."""
+    urls = "<CrossDomains>\n<!-- about a -->\n<Url>a</Url> <!-- a -->\n\n<Url>b</Url>\n"
+    xml = MINIMAL.replace("<LLHLS>", f"<LLHLS>{urls}</CrossDomains>")
+    body = {"publishers": {"llhls": {"crossDomains": {"urls": ["b", "a"]}}}}
+    after = edited(checked(xml), Verb.MERGE, APP, body)
+    assert json_of(after)["publishers"]["llhls"]["crossDomains"]["urls"] == ["b", "a"]
+    assert text(after).count("<!-- about a -->\n<Url>a</Url> <!-- a -->\n") == 1
+
+
+def test_unnamed_items_keep_their_comments() -> None:
+    """An item without a name is taken by its place, so only what differs is written."""
+    before = checked(with_application(PROFILES), {"a.xml": A_XML})
+    body = json_of(before)
+    body["outputProfiles"]["outputProfile"][1]["encodes"]["videos"][0] = {
+        "codec": "h264", "bitrate": "1M",
+    }  # fmt: skip
+    after = edited(before, Verb.REPLACE, APP, body)
+    assert json_of(after) == body
+    assert "<!-- as it comes -->" in text(after)
+    assert "<!-- ask before touching -->" in text(after)
+
+
+def test_a_new_name_is_one_line() -> None:
+    """A renamed item is the same item."""
+    before = checked(ORIGIN)
+    body = json_of(before)
+    body["outputProfiles"]["outputProfile"][0]["name"] = "renamed"
+    after = edited(before, Verb.REPLACE, APP, body)
+    assert changed_lines(before, after) == ["-<Name>source</Name>", "+<Name>renamed</Name>"]
+
+
+def test_a_file_included_twice_is_not_edited() -> None:
+    """The edit of one place would change the other behind the caller's back."""
+    include = '<CrossDomains include="c.xml"/>'
+    xml = MINIMAL.replace("<LLHLS>", f"<HLS>{include}</HLS><LLHLS>{include}")
+    found = checked(xml, {"c.xml": "<CrossDomains><Url>a</Url></CrossDomains>"})
+    with pytest.raises(Conflict, match=r"c\.xml is included in 2 places .*HLS/CrossDomains"):
+        edited(found, Verb.MERGE, APP, {"publishers": {"llhls": {"crossDomains": {"urls": ["b"]}}}})
+
+
+def test_places_in_paths() -> None:
+    """An item without a Name is addressed by its place; a name must be that of the path."""
+    xml = "<Subtitles><Rendition><Label>x</Label><Language>en</Language></Rendition>"
+    xml += "<Rendition><Label>y</Label><Language>fr</Language></Rendition></Subtitles>"
+    before = checked(MINIMAL.replace("<Publishers>", f"{xml}<Publishers>", 1))
+    where = path.Path.parse(f"{APP}/Subtitles/Rendition[2]/AutoSelect")
+    renditions = json_of(edited(before, Verb.CREATE, where, True))["subtitles"]["rendition"]
+    assert [r.get("autoSelect") for r in renditions] == [None, True]
+    with pytest.raises(BadBody, match='the name is "y", but the path says "x"'):
+        edited(before, Verb.CREATE, path.application("default", "x"), {"name": "y", "type": "live"})

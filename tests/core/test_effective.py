@@ -48,8 +48,8 @@ def test_only_the_first_of_a_singleton_counts() -> None:
 
 def test_list_includes() -> None:
     """Any number of files may match; each gives an item of the list."""
-    files = {"VHost1__xml": HOST.format(name="one"), "VHost2__xml": HOST.format(name="two")}
-    found = checked(with_include("VHost*.xml"), **files)
+    files = {"VHost1.xml": HOST.format(name="one"), "VHost2.xml": HOST.format(name="two")}
+    found = checked(with_include("VHost*.xml"), files)
     assert hosts(found) == ["one", "two", "default"]
     assert found.violations == ()
     assert hosts(checked(with_include("VHost*.xml"))) == ["default"]
@@ -58,7 +58,7 @@ def test_list_includes() -> None:
 def test_violations_in_included_files_name_them() -> None:
     """The file and line are those of the included file."""
     bad = HOST.format(name="one").replace("live</Type>", "dead</Type>")
-    (violation,) = checked(with_include("VHost*.xml"), VHost1__xml=bad).violations
+    (violation,) = checked(with_include("VHost*.xml"), {"VHost1.xml": bad}).violations
     assert (violation.file, violation.line) == ("VHost1.xml", 3)
 
 
@@ -69,17 +69,17 @@ def test_object_includes_need_exactly_one_file() -> None:
     )
     bind = "<Bind><Providers><RTMP><Port>1940</Port></RTMP></Providers></Bind>"
     assert codes(checked(text)) == ["missing-element", "include-not-one"]
-    one = checked(text, bind__xml=bind)
+    one = checked(text, {"bind.xml": bind})
     assert one.root is not None
     assert one.root.value("Bind/Providers/RTMP/Port") == "1940"
-    assert "include-not-one" in codes(checked(text, bind1__xml=bind, bind2__xml=bind))
+    assert "include-not-one" in codes(checked(text, {"bind1.xml": bind, "bind2.xml": bind}))
 
 
 def test_include_cycles_and_wrong_roots() -> None:
     """What would kill the engine, or not be found by it, is an error."""
     loop = '<VirtualHost include="VHost1.xml"/>'
-    assert "include-cycle" in codes(checked(with_include("VHost1.xml"), VHost1__xml=loop))
-    wrong = codes(checked(with_include("VHost1.xml"), VHost1__xml="<Host/>"))
+    assert "include-cycle" in codes(checked(with_include("VHost1.xml"), {"VHost1.xml": loop}))
+    wrong = codes(checked(with_include("VHost1.xml"), {"VHost1.xml": "<Host/>"}))
     assert wrong == ["wrong-root"]
     assert codes(checked(with_include("no/such/*.xml"))) == ["include-folder"]
 

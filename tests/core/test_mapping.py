@@ -115,7 +115,8 @@ REFUSED = {
         "outputProfile.name is not optional"),
     "no type": ({"type": None}, "application.type is not optional"),
     "bare array": ({"outputProfiles": []}, "outputProfile is not an array"),
-    "not a list": ({"outputProfiles": {"outputProfile": {}}}, "Child outputProfile is not an array"),
+    "not a list": (
+        {"outputProfiles": {"outputProfile": {}}}, "Child outputProfile is not an array"),
     "scalar object": ({"publishers": 5}, "application.publishers is not an object"),
     "attributes": ({"$": {"include": "/etc/passwd"}}, '"$" is not allowed'),
     "fraction": ({"publishers": {"appWorkerCount": 2.7}}, "must be a whole number"),

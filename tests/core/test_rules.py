@@ -58,7 +58,8 @@ REFUSED = {
     ),
     "no codec": (encodes("<Video><Bitrate>1M</Bitrate></Video>"), "missing-element"),
     "no bitrate": (encodes("<Audio><Codec>aac</Codec></Audio>"), "missing-element"),
-    "bypass yes is no": (encodes("<Video><Bypass>yes</Bypass><Codec>h264</Codec></Video>"), "missing-element"),
+    "bypass yes is no": (
+        encodes("<Video><Bypass>yes</Bypass><Codec>h264</Codec></Video>"), "missing-element"),
     "601 frames": (
         encodes(VIDEO.format("<KeyFrameInterval>601</KeyFrameInterval>")), "invalid-value"),
     "TIME is not time": (

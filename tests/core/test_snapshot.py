@@ -85,7 +85,7 @@ def test_missing_main_file() -> None:
         def read(self, file: str) -> bytes:
             raise NotFound(file)
 
-        def names(self, folder: str) -> None:
+        def names(self, _folder: str) -> None:
             return None
 
     with pytest.raises(NotFound):

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def listing(folder: Folder) -> list[str]:
-    return sorted(os.listdir(folder.path))
+    return sorted(path.name for path in folder.path.iterdir())
 
 
 def test_publish(folder: Folder) -> None:
@@ -109,7 +109,7 @@ def test_temporaries_avoid_includes(folder: Folder) -> None:
 
 def test_unwritable_places(folder: Folder, tmp_path: Path) -> None:
     """What the disk refuses is told in words, and nothing is left behind."""
-    with pytest.raises(NotFound, match="cannot read gone.xml: there is no such file"):
+    with pytest.raises(NotFound, match=r"cannot read gone\.xml: there is no such file"):
         folder.read("gone.xml")
     with pytest.raises(Unwritable, match="is a directory"):
         Folder(tmp_path.parent).read(tmp_path.name)

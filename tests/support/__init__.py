@@ -68,10 +68,13 @@ def shared(path: str) -> Path:
 
 
 def checked(
-    text: str | bytes, *, env: Mapping[str, str] | None = None, **files: str | bytes
+    text: str | bytes,
+    files: Mapping[str, str | bytes] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
 ) -> Checked:
-    """A configuration in memory, checked; further files as keywords, `__` for the dot."""
-    every = {"Server.xml": text, **{k.replace("__", "."): v for k, v in files.items()}}
+    """A configuration in memory, checked, with the other files it may include."""
+    every = {"Server.xml": text, **(files or {})}
     source = Memory({k: v.encode() if isinstance(v, str) else v for k, v in every.items()})
     return check(Snapshot.take(source, folder="/etc/ome", env=env), schema())
 

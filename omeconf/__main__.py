@@ -1,0 +1,5 @@
+"""`python -m omeconf` is the command line."""
+
+from omeconf.cli import main
+
+main()

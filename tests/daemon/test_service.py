@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeconf.core import path
+from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.daemon.jobs import State
+from omeconf.daemon.service import Committed, Service
+from omeconf.settings import Health, Hook, Reload, Settings
+from omeconf.store.history import History
+from omeconf.store.repository import Repository
+from tests.support import MINIMAL, schema
+from tests.support.daemon import DEADLINE_S, wait_for
+
+APP = path.application("default", "app")
+OTHER = path.application("default", "other")
+Make = Callable[..., Service]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A started service on a minimal configuration; its hook appends to the file `calls`."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/Server.xml").write_text(MINIMAL)
+    running: list[Service] = []
+
+    def start(script: str = "", **options: Any) -> Service:
+        line = f'echo "$OMECONF_ACTION $OMECONF_APP $OMECONF_REVISION" >> {tmp_path}/calls'
+        hook = Hook(run=("sh", "-c", f"{line}; {script or 'true'}"), retries=0)
+        settings = dataclasses.replace(Settings(hooks=(hook,)), **options)
+        repository = Repository(
+            tmp_path / "conf/Server.xml", History(tmp_path / "h"), schema(), clock=lambda: 1.0
+        )
+        service = Service(repository, settings)
+        service.start()
+        running.append(service)
+        return service
+
+    yield start
+    for service in running:
+        service.stop(1)
+
+
+def segment(value: int, where: path.Path = APP) -> Candidate:
+    patch = {"publishers": {"llhls": {"segmentDuration": value}}}
+    return Candidate(0, (Edit(Verb.MERGE, where, patch),))
+
+
+def commit(service: Service, candidate: Candidate) -> Committed:
+    return service.submit(service.commit, candidate).result(DEADLINE_S)
+
+
+def ended(committed: Committed) -> State:
+    assert committed.job is not None
+    return committed.job.done.result(DEADLINE_S).state
+
+
+def calls(folder: Path) -> list[str]:
+    file = folder / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def live(folder: Path) -> str:
+    return (folder / "conf/Server.xml").read_text()
+
+
+def test_commit_then_reload(make: Make, tmp_path: Path) -> None:
+    """The hook runs for what changed, then what runs is what is newest."""
+    service = make()
+    assert ended(commit(service, segment(4))) is State.HEALTHY
+    assert calls(tmp_path) == ["restart app 2"]
+    status = service.submit(service.status).result(DEADLINE_S)
+    assert status["revision"] == {"head": 2, "disk": 2, "running": 2, "healthy": 2}
+    assert not status["runningIsAssumed"]
+
+
+def test_first_start_restarts_nothing(make: Make, tmp_path: Path) -> None:
+    """The engine is taken to run what is there, and that is said."""
+    service = make()
+    status = service.submit(service.status).result(DEADLINE_S)
+    assert status["runningIsAssumed"]
+    assert status["revision"]["running"] == 1
+    assert calls(tmp_path) == []
+
+
+def test_changes_while_a_reload_runs_are_merged(make: Make, tmp_path: Path) -> None:
+    """At most one job runs and one waits; the last state is what the engine comes to run."""
+    gate = tmp_path / "gate"
+    service = make(f"while [ ! -e {gate} ]; do sleep 0.01; done")
+    first = commit(service, segment(4))
+    wait_for(lambda: calls(tmp_path), "the first call")
+    others = [commit(service, segment(n, where)) for n, where in ((5, APP), (7, OTHER), (8, APP))]
+    gate.touch()
+    assert [ended(c) for c in (first, *others)] == [State.HEALTHY] * 4
+    assert len({id(c.job) for c in others}) == 1
+    assert calls(tmp_path) == ["restart app 2", "restart app 5", "restart other 5"]
+
+
+def test_going_back_before_a_reload_restarts_nothing(make: Make, tmp_path: Path) -> None:
+    """If the newest is what runs already, there is nothing to do."""
+    gate = tmp_path / "gate"
+    service = make(f"while [ ! -e {gate} ]; do sleep 0.01; done")
+    first = commit(service, segment(4, OTHER))
+    wait_for(lambda: calls(tmp_path), "the first call")
+    commit(service, segment(4))
+    back = commit(service, segment(6))
+    gate.touch()
+    assert [ended(first), ended(back)] == [State.HEALTHY] * 2
+    assert calls(tmp_path) == ["restart other 2"]
+
+
+def test_a_failed_reload_is_reverted(make: Make, tmp_path: Path) -> None:
+    """What came over the API is taken back, and the engine told of the way back."""
+    service = make('[ "$OMECONF_REVISION" != 2 ]')
+    assert ended(commit(service, segment(4))) is State.REVERTED
+    assert live(tmp_path) == MINIMAL
+    head = service.view().revision
+    assert (head.number, head.origin.value) == (3, "rollback")
+    wait_for(lambda: service.reloader.last and service.reloader.last.last == 3)
+    assert calls(tmp_path) == ["restart app 2", "restart app 3"]
+
+
+def test_manual_edits_are_not_reverted(make: Make, tmp_path: Path) -> None:
+    """A person's edit stays, though the reload failed; a retry carries it out."""
+    flag = tmp_path / "well"
+    service = make(f"[ -e {flag} ]")
+    changed = MINIMAL.replace(">6<", ">4<")
+    (tmp_path / "conf/Server.xml").write_text(changed)
+    adopted = service.submit(service.tick).result(DEADLINE_S)
+    assert adopted is not None
+    assert ended(adopted) is State.FAILED
+    assert live(tmp_path) == changed
+    flag.touch()
+    retried = service.reloader.retry()
+    assert retried is not None
+    assert retried.done.result(DEADLINE_S).state is State.HEALTHY
+    assert calls(tmp_path) == ["restart app 2", "restart app 2"]
+
+
+def test_without_hooks_a_restart_is_needed(make: Make) -> None:
+    """Nobody is there to do it, so it is shown until somebody has."""
+    service = make(hooks=())
+    assert ended(commit(service, segment(4))) is State.WAITING
+    status = service.submit(service.status).result(DEADLINE_S)
+    assert status["restartNeeded"]
+    assert status["revision"]["running"] == 1
+
+
+def test_health_decides(make: Make, tmp_path: Path) -> None:
+    """A hook that says all is well is not believed over the health check."""
+    service = make(health=Health(run=("sh", "-c", "echo sick; exit 1"), after_s=0))
+    committed = commit(service, segment(4))
+    assert ended(committed) is State.REVERTED
+    assert committed.job is not None
+    assert committed.job.outcomes[-1].output == "sick"
+    assert live(tmp_path) == MINIMAL
+
+
+def test_retries(make: Make, tmp_path: Path) -> None:
+    """A hook that fails once may try again."""
+    script = f"[ $(wc -l < {tmp_path}/calls) -ge 2 ]"
+    line = f'echo "$OMECONF_APP" >> {tmp_path}/calls'
+    service = make(hooks=(Hook(run=("sh", "-c", f"{line}; {script}"), retries=2),))
+    assert ended(commit(service, segment(4))) is State.HEALTHY
+    assert calls(tmp_path) == ["app", "app"]
+
+
+def test_quiet_time_gathers_changes(make: Make, tmp_path: Path) -> None:
+    """With a quiet time several edits make one reload."""
+    service = make(reload=Reload(quiet_s=0.2, longest_wait_s=5))
+    done = [commit(service, segment(n)) for n in (2, 3, 4)]
+    assert {ended(c) for c in done} == {State.HEALTHY}
+    assert calls(tmp_path) == ["restart app 4"]
+
+
+def test_a_restart_catches_up(make: Make, tmp_path: Path) -> None:
+    """What was committed but not reloaded before a stop is reloaded at the next start."""
+    first = make(hooks=())
+    commit(first, segment(4))
+    first.stop(1)
+    second = make()
+    wait_for(lambda: second.reloader.last is not None, "the reload at the start")
+    assert calls(tmp_path) == ["restart app 2"]
+
+
+def test_preview(make: Make, tmp_path: Path) -> None:
+    """What a commit would restart is known without making it."""
+    service = make()
+    edits = segment(4).edits
+    plan = service.submit(service.preview, edits).result(DEADLINE_S)
+    assert [str(item) for item in plan.items] == ["restart application default/app"]
+    assert live(tmp_path) == MINIMAL
+
+
+def test_stop_while_a_hook_hangs(make: Make, tmp_path: Path) -> None:
+    """The daemon ends within its limit, and the next start carries the reload out."""
+    service = make("sleep 60")
+    commit(service, segment(4))
+    wait_for(lambda: calls(tmp_path), "the call")
+    service.stop(0.1)
+    again = make()
+    wait_for(lambda: again.reloader.last is not None, "the reload at the start")
+    assert again.repository.history.mark("running") == 2

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from omeconf.daemon.watcher import Watcher
+from tests.support.daemon import wait_for
+
+
+class Watched:
+    """A folder with a file in it, and what a watcher has seen there."""
+
+    def __init__(self, folder: Path, *, look_every_s: float = 30.0) -> None:
+        self.file = folder / "Server.xml"
+        self.file.write_text("0")
+        self.seen: list[str] = []
+        self.watcher = Watcher(
+            lambda: [folder],
+            lambda: self.file.stat().st_mtime_ns if self.file.exists() else None,
+            self.look,
+            settle_s=0.02,
+            look_every_s=look_every_s,
+        )
+        self.watcher.start()
+
+    def look(self) -> None:
+        self.seen.append(self.file.read_text() if self.file.exists() else "gone")
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    made = Watched(tmp_path)
+    yield made
+    made.watcher.stop()
+
+
+def in_place(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def rename_over(file: Path, text: str) -> None:
+    other = file.with_name("other")
+    other.write_text(text)
+    other.rename(file)
+
+
+def from_elsewhere(file: Path, text: str) -> None:
+    (file.parent / "sub").mkdir(exist_ok=True)
+    other = file.parent / "sub/other"
+    other.write_text(text)
+    other.rename(file)
+
+
+def sed(file: Path, text: str) -> None:
+    subprocess.run(["sed", "-i", f"s/.*/{text}/", str(file)], check=True)
+
+
+def unlink_and_create(file: Path, text: str) -> None:
+    file.unlink()
+    file.write_text(text)
+
+
+def copy_over(file: Path, text: str) -> None:
+    other = file.with_name("other")
+    other.write_text(text)
+    shutil.copy(other, file)
+
+
+def same_size_and_time(file: Path, text: str) -> None:
+    before = file.stat()
+    file.write_text(text)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+SAVES = (
+    in_place, rename_over, from_elsewhere, sed, unlink_and_create, copy_over, same_size_and_time,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("save", SAVES, ids=lambda save: save.__name__)
+def test_every_way_of_saving(watched: Watched, save: Callable[[Path, str], None]) -> None:
+    """However an editor saves, the saved text is seen, and seen last."""
+    for text in ("1", "2", "3"):
+        save(watched.file, text)
+        wait_for(lambda t=text: watched.seen and watched.seen[-1] == t, text)  # type: ignore[misc]
+
+
+def test_a_slow_writer_is_not_seen_half_way(watched: Watched) -> None:
+    """While the file is being written there is nothing to look at."""
+    with watched.file.open("w") as file:
+        for piece in "abcdef":
+            file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    wait_for(lambda: watched.seen, "the whole text")
+    assert set(watched.seen) == {"abcdef"}
+
+
+def test_without_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be watched, a look every so often finds the edit."""
+    monkeypatch.setattr(Watcher, "_watch", lambda _: None)
+    watched = Watched(tmp_path, look_every_s=0.05)
+    watched.file.write_text("1")
+    wait_for(lambda: watched.seen == ["1"], "the look")
+    assert not watched.watcher.is_alive
+    watched.watcher.stop()
+
+
+def test_a_dead_observer_is_replaced(tmp_path: Path) -> None:
+    """If the thread that receives events dies, another takes its place."""
+    watched = Watched(tmp_path, look_every_s=0.05)
+    observer = watched.watcher._observer
+    assert observer is not None
+    observer.stop()
+    observer.join()
+    wait_for(lambda: watched.watcher.is_alive, "a new observer")
+    watched.watcher.stop()
