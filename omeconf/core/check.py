@@ -70,7 +70,7 @@ def check(snapshot: Snapshot, schema: Schema) -> Checked:
                 violations += check_value(node, value_type, snapshot.env)
         for rule in RULES:
             violations += rule(tree.root, snapshot.env)
-    return Checked(snapshot, tree.root, tuple(sorted(set(violations), key=sort_key)))
+    return Checked(snapshot, tree.root, tuple(sorted(dict.fromkeys(violations), key=sort_key)))
 
 
 def _gated(snapshot: Snapshot, schema: Schema) -> Mapping[str, bool]:
