@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from omeconf.core.effective import EffectiveElement, effective
+from omeconf.core.build import build
+from omeconf.core.effective import EffectiveElement
 from omeconf.core.rules import RULES
 from omeconf.core.schema import Item, Schema, ValueType
 from omeconf.core.snapshot import Snapshot
@@ -54,7 +55,7 @@ class Checked:
 
 def check(snapshot: Snapshot, schema: Schema) -> Checked:
     """Find everything that is wrong with a snapshot. Never raises for bad content."""
-    tree = effective(snapshot, schema)
+    tree = build(snapshot, schema)
     violations = list(tree.violations)
     if tree.root is not None:
         gated = _gated(snapshot, schema)

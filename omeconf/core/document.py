@@ -7,10 +7,7 @@ Rules:
   That is why an opened self-closing tag keeps a blank before its ``>``: ``<OVT />`` becomes
   ``<OVT >...</OVT>``, and turns back into ``<OVT />`` when its last child goes (``<OVT/>``
   becomes ``<OVT  >``). An element that was written ``<OVT></OVT>`` is filled on one line.
-* Values are read as OvenMediaEngine 0.21 reads them: the first text or CDATA child counts, text
-  that is only blanks does not, nothing is trimmed (`19<!-- -->35` is 19).
 * A leaf that holds only blanks is empty to the engine; a new value takes their place.
-* A DOCTYPE is refused, and so is nesting deeper than MAX_DEPTH.
 
 Offsets are of bytes. Encodings: UTF-8 (with or without BOM) and ISO-8859-1; UTF-16 and UTF-32
 are transcoded for reading and cannot be edited.
@@ -21,18 +18,13 @@ from __future__ import annotations
 import codecs
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from xml.parsers import expat
 
-from omeconf.errors import BadBody, NotWellFormed
+from omeconf.core.parse import BLANKS, Element, Parser, Text, encoding_of
+from omeconf.errors import BadBody
 
-MAX_DEPTH = 100
-"""Levels of elements; the deepest registered path of OvenMediaEngine has 13."""
-
-_BLANKS = b" \t\r\n"
-_DECLARED_ENCODING = re.compile(rb"<\?xml[^>]*?\bencoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS_AND_COMMENTS = re.compile(rb"(?:[ \t]|<!--[^\r\n]*?-->)*")
 _BLANKS_AND_CLOSE = re.compile(rb"[ \t]*(?:\r?\n|</|\Z)")
@@ -45,74 +37,6 @@ class Splice:
     start: int
     end: int
     text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One run of character data or one CDATA section below an element."""
-
-    start: int
-    end: int
-    value: str
-    is_cdata: bool
-
-
-class Element:
-    """One element of a Document and where it lies. Read only."""
-
-    __slots__ = (
-        "attributes",
-        "children",
-        "close_start",
-        "end",
-        "name",
-        "open_end",
-        "parent",
-        "start",
-        "texts",
-    )
-
-    def __init__(
-        self, name: str, attributes: dict[str, str], start: int, parent: Element | None
-    ) -> None:
-        self.name = name
-        self.attributes = attributes
-        self.start = start
-        """Offset of the ``<`` of the start tag."""
-        self.open_end = start
-        """Offset behind the ``>`` of the start tag."""
-        self.close_start = start
-        """Offset of the end tag; equal to ``end`` for a self-closing element."""
-        self.end = start
-        """Offset behind the element."""
-        self.parent = parent
-        self.children: list[Element] = []
-        self.texts: list[Text] = []
-
-    @property
-    def value(self) -> str:
-        """The text as the engine reads it: the first run that is not only blanks, or ""."""
-        text = self.first_text
-        return text.value if text else ""
-
-    @property
-    def first_text(self) -> Text | None:
-        """The run of text that the engine takes for the value."""
-        return self.texts[0] if self.texts else None
-
-    @property
-    def is_self_closing(self) -> bool:
-        """Written as one tag, ``<OVT />``."""
-        return self.close_start == self.end
-
-    def descendants(self) -> Iterator[Element]:
-        """The element itself and everything below, in the order of the file."""
-        yield self
-        for child in self.children:
-            yield from child.descendants()
-
-    def __repr__(self) -> str:
-        return f"<Element {self.name} at {self.start}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +57,9 @@ class Document:
         """Parse data. Raises NotWellFormed with the place, and what to do about it."""
         self.data = data
         self.file = file
-        self.encoding, self.is_editable = _encoding(data)
+        self.encoding, self.is_editable = encoding_of(data)
         self._text = data if self.is_editable else data.decode(self.encoding, "replace").encode()
-        parser = _Parser(self)
+        parser = Parser(file, self.place)
         self.root = parser.parse(self._text, self.encoding if self.is_editable else "utf-8")
 
     # -- reading ---------------------------------------------------------------------------
@@ -268,7 +192,7 @@ class Document:
         start = element.start
         if position:
             previous = parent.children[position - 1].end
-            if not self._text[previous : element.start].strip(_BLANKS):
+            if not self._text[previous : element.start].strip(BLANKS):
                 start = previous
         return Splice(start, element.end, b"")
 
@@ -310,14 +234,14 @@ class Document:
         for child in reversed(parts):
             start, end = child.start - parent.open_end, child.end - parent.open_end
             inside = inside[:start] + inside[end:]
-        if inside.strip(_BLANKS):
+        if inside.strip(BLANKS):
             return ()
         start = parent.open_end - 1 - len(mark)
         return (Splice(start, parent.end, _unmarked(mark) + b"/>"),)
 
     def _opened_mark(self, element: Element) -> bytes | None:
         tag = self._text[element.start : element.open_end - 1]
-        return tag[len(tag.rstrip(_BLANKS)) :] or None
+        return tag[len(tag.rstrip(BLANKS)) :] or None
 
     # -- insertion -------------------------------------------------------------------------
 
@@ -362,7 +286,7 @@ class Document:
         position = parent.children.index(anchor)
         start = parent.children[position - 1].end if position else parent.open_end
         gap = self._text[start : anchor.start]
-        return b"" if gap.strip(_BLANKS) else gap
+        return b"" if gap.strip(BLANKS) else gap
 
     def _fill(self, parent: Element, nodes: list[Node]) -> tuple[Splice, ...]:
         """Write the first children into a container that has none."""
@@ -370,7 +294,7 @@ class Document:
         unit = self._unit(parent)
         newline, indent = lead or (self.newline, b"")
         inside = self._text[parent.open_end : parent.close_start]
-        break_at = inside.rfind(b"\n", len(inside.rstrip(_BLANKS)))
+        break_at = inside.rfind(b"\n", len(inside.rstrip(BLANKS)))
         if break_at >= 0:
             indent = inside[break_at + 1 :]
             newline = b"\r\n" if inside[:break_at].endswith(b"\r") else b"\n"
@@ -392,7 +316,7 @@ class Document:
         """Open a self-closing tag; its own blank before the ``/`` stays, as the mark of it."""
         slash = element.end - 2
         tag = self._text[element.start : slash]
-        mark = tag[len(tag.rstrip(_BLANKS)) :]
+        mark = tag[len(tag.rstrip(BLANKS)) :]
         name = element.name.encode(self.encoding)
         return Splice(
             slash - len(mark), element.end, _marked(mark) + b">" + inside + b"</" + name + b">"
@@ -507,148 +431,6 @@ def _checked(value: str) -> str:
 
 
 def _end_of_blanks(data: bytes, offset: int) -> int:
-    while offset < len(data) and data[offset] in _BLANKS:
+    while offset < len(data) and data[offset] in BLANKS:
         offset += 1
     return offset
-
-
-def _encoding(data: bytes) -> tuple[str, bool]:
-    """The encoding as the engine's parser sees it, and whether its offsets are the file's.
-
-    pugixml looks at a BOM, then at the byte pattern, then honours only a declared latin1;
-    whatever else is declared is read as UTF-8.
-    """
-    for bom, name in (
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(bom):
-            return name, False
-    for pattern, name in (
-        (b"<\0\0\0", "utf-32-le"),
-        (b"\0\0\0<", "utf-32-be"),
-        (b"<\0", "utf-16-le"),
-        (b"\0<", "utf-16-be"),
-    ):
-        if data.startswith(pattern):
-            return name, False
-    declared = _DECLARED_ENCODING.match(data)
-    if declared and declared[1].lower() in (b"iso-8859-1", b"latin1"):
-        return "iso-8859-1", True
-    return "utf-8", True
-
-
-class _Parser:
-    """expat events into a tree with byte offsets: one pass."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.root: Element | None = None
-        self.open: list[Element] = []
-        self.unfinished: Element | None = None
-        """The element whose start tag ends where the next event begins."""
-        self.run: list[str] = []
-        self.run_start = 0
-        self.in_cdata = False
-
-    def parse(self, data: bytes, encoding: str) -> Element:
-        self.data = data
-        expat_parser = expat.ParserCreate(encoding)
-        self.expat = expat_parser
-        expat_parser.StartElementHandler = self.start_element
-        expat_parser.EndElementHandler = self.end_element
-        expat_parser.CharacterDataHandler = self.characters
-        expat_parser.CommentHandler = self.other
-        expat_parser.ProcessingInstructionHandler = self.other
-        expat_parser.StartCdataSectionHandler = self.start_cdata
-        expat_parser.EndCdataSectionHandler = self.end_cdata
-        expat_parser.StartDoctypeDeclHandler = self.doctype
-        try:
-            expat_parser.Parse(data, True)
-        except expat.ExpatError as error:
-            raise self.not_well_formed(error) from None
-        assert self.root is not None, "expat refuses a document without a root element"
-        return self.root
-
-    def begin_event(self) -> int:
-        offset = self.expat.CurrentByteIndex
-        if self.unfinished is not None:
-            self.unfinished.open_end = offset
-            self.unfinished = None
-        if self.run:
-            value = "".join(self.run)
-            raw = self.data[self.run_start : offset]
-            if self.open and raw.strip(_BLANKS):
-                self.open[-1].texts.append(Text(self.run_start, offset, value, False))
-            self.run = []
-        return offset
-
-    def start_element(self, name: str, attributes: dict[str, str]) -> None:
-        offset = self.begin_event()
-        if len(self.open) >= MAX_DEPTH:
-            self.refuse(f"elements are nested deeper than {MAX_DEPTH} levels", offset)
-        parent = self.open[-1] if self.open else None
-        element = Element(name, attributes, offset, parent)
-        if parent is None:
-            self.root = element
-        else:
-            parent.children.append(element)
-        self.open.append(element)
-        self.unfinished = element
-
-    def end_element(self, _name: str) -> None:
-        is_first_event = self.unfinished is not None
-        offset = self.begin_event()
-        element = self.open.pop()
-        if is_first_event and self.data[offset - 2 : offset] == b"/>":
-            element.close_start = element.end = offset
-        else:
-            element.close_start = offset
-            element.end = self.data.index(b">", offset) + 1
-
-    def characters(self, text: str) -> None:
-        if self.in_cdata or self.run:
-            self.run.append(text)
-        else:
-            self.run_start = self.begin_event()
-            self.run.append(text)
-
-    def start_cdata(self) -> None:
-        self.run_start = self.begin_event()
-        self.in_cdata = True
-
-    def end_cdata(self) -> None:
-        end = self.expat.CurrentByteIndex + len("]]>")
-        value = "".join(self.run)
-        self.run = []
-        self.in_cdata = False
-        if self.open:
-            self.open[-1].texts.append(Text(self.run_start, end, value, True))
-
-    def other(self, *_: str) -> None:
-        self.begin_event()
-
-    def doctype(self, *_: object) -> None:
-        offset = self.data.rfind(b"<!DOCTYPE", 0, self.expat.CurrentByteIndex + 1)
-        self.refuse("a DOCTYPE is not allowed: remove it", offset)
-
-    def refuse(self, reason: str, offset: int) -> None:
-        line, column = self.document.place(offset)
-        raise NotWellFormed(reason, file=self.document.file, line=line, column=column)
-
-    def not_well_formed(self, error: expat.ExpatError) -> NotWellFormed:
-        """expat's complaint, with what a person needs to find the mistake."""
-        reason = expat.ErrorString(error.code) or "not well-formed"
-        at_byte = self.expat.ErrorByteIndex
-        line, column = self.document.place(at_byte)
-        if self.open and error.code in (7, 3, 5):  # tag mismatch, no element, unclosed token
-            opened = self.open[-1]
-            at, _ = self.document.place(opened.start)
-            reason += f": <{opened.name}> of line {at} is not closed"
-        elif error.code == 11:
-            reason += ": write & as &amp;"
-        elif error.code == 4 and b"--" in self.data[max(at_byte - 2, 0) : at_byte + 2]:
-            reason += ": a comment may not contain --"
-        return NotWellFormed(reason, file=self.document.file, line=line, column=column)

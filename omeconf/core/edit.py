@@ -15,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from omeconf.core.document import Document, Element, Node, Splice, splice
+from omeconf.core.document import Document, Node, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.mapping import Json, Target, from_json, merged, to_json, typed
+from omeconf.core.parse import Element
 from omeconf.core.path import Path
 from omeconf.core.schema import Item
 from omeconf.core.snapshot import Snapshot

@@ -128,6 +128,11 @@ class Item:
         return f"{self.parent.path}/{self.name}" if self.parent else self.name
 
     @property
+    def root(self) -> Item:
+        """The outermost item."""
+        return self.parent.root if self.parent else self
+
+    @property
     def is_object(self) -> bool:
         """It holds elements, not a value."""
         return self.type is None

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omeconf.core.document import Document, Element, Node, Splice, splice
+from omeconf.core.document import Document, Node, Splice, splice
+from omeconf.core.parse import Element
 from omeconf.errors import BadBody, NotWellFormed
 from tests.support import EXAMPLES, SHARED
 
