@@ -5,21 +5,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omeconf.api.envelope import (
-    ApiError,
-    answer,
-    answer_many,
-    config_error,
-    envelope,
-    read_body,
-)
+from omeconf.api.envelope import ApiError, answer, config_error, read_body
 from omeconf.api.vhosts import find_virtual_host, hides_secrets
-from omeconf.api.writing import service_of, write
+from omeconf.api.writing import Wanted, check_new_name, create_all, service_of, write
 from omeconf.core import path
 from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import Json, from_json, to_json
-from omeconf.core.rules import unaddressable
 from omeconf.errors import BadBody, NotFound
 from omeconf.store.repository import Head
 
@@ -89,8 +81,7 @@ async def create(request: Request) -> Response:
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
     taken = {application.key for application in host.every("Applications/Application")}
-    edits: list[Edit] = []
-    results: list[tuple[str, ApiError | None]] = []
+    batch: list[Wanted] = []
     for item in body:
         if not isinstance(item, dict):
             raise config_error("application is not an object")
@@ -99,27 +90,16 @@ async def create(request: Request) -> Response:
             name = from_json(service_of(request).repository.schema.application, full).key or ""
         except BadBody as error:
             raise config_error(str(error)) from None
-        reason = unaddressable(name)
-        if reason:
-            raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
+        check_new_name(name)
         if name in taken:
             text = f"Could not create the application: [{vhost}/{name}] already exists"
-            results.append((name, ApiError(409, text)))
-            continue
-        taken.add(name)
-        edits.append(Edit(Verb.CREATE, path.application(vhost, name), full))
-        results.append((name, None))
-    if not edits:
-        return answer_many([envelope(e.status, message=e.text) for _, e in results if e])
-    written = await write(request, *edits)
-    return answer_many(
-        [
-            envelope(error.status, message=error.text)
-            if error
-            else envelope(200, show(find_application(written.head, vhost, name)))
-            for name, error in results
-        ],
-        headers=written.headers,
+            batch.append(Wanted(name, None, ApiError(409, text)))
+        else:
+            taken.add(name)
+            edit = Edit(Verb.CREATE, path.application(vhost, name), full)
+            batch.append(Wanted(name, edit))
+    return await create_all(
+        request, batch, lambda head, name: show(find_application(head, vhost, name))
     )
 
 

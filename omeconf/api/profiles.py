@@ -6,13 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.apps import find_application
-from omeconf.api.envelope import ApiError, answer, answer_many, envelope, read_body
-from omeconf.api.writing import service_of, write
+from omeconf.api.envelope import ApiError, answer, read_body
+from omeconf.api.writing import Wanted, check_new_name, create_all, service_of, write
 from omeconf.core import path
 from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import Json, from_json, to_json
-from omeconf.core.rules import unaddressable
 from omeconf.errors import BadBody, NotFound
 from omeconf.store.repository import Head
 
@@ -52,31 +51,20 @@ async def create(request: Request) -> Response:
     for item in body:
         _check_shape(item)
     taken = {profile.key for profile in application.every("OutputProfiles/OutputProfile")}
-    edits: list[Edit] = []
-    results: list[tuple[str, ApiError | None]] = []
+    batch: list[Wanted] = []
     for item in body:
         name = item["name"]
         _check(request, item)
-        reason = unaddressable(name)
-        if reason:
-            raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
+        check_new_name(name)
         if name in taken:
-            results.append((name, ApiError(409, f'The output profile "{name}" already exists')))
-            continue
-        taken.add(name)
-        edits.append(Edit(Verb.CREATE, path.output_profile(vhost, app, name), item))
-        results.append((name, None))
-    if not edits:
-        return answer_many([envelope(e.status, message=e.text) for _, e in results if e])
-    written = await write(request, *edits)
-    return answer_many(
-        [
-            envelope(error.status, message=error.text)
-            if error
-            else envelope(200, to_json(find_profile(written.head, vhost, app, name)))
-            for name, error in results
-        ],
-        headers=written.headers,
+            refusal = ApiError(409, f'The output profile "{name}" already exists')
+            batch.append(Wanted(name, None, refusal))
+        else:
+            taken.add(name)
+            edit = Edit(Verb.CREATE, path.output_profile(vhost, app, name), item)
+            batch.append(Wanted(name, edit))
+    return await create_all(
+        request, batch, lambda head, name: to_json(find_profile(head, vhost, app, name))
     )
 
 

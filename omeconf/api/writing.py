@@ -1,16 +1,20 @@
-"""One write over the API: edits to the service, wait for their reload, and the headers."""
+"""Writes over the API: edits to the service, wait for their reload, headers; and batches."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from omeconf.api.auth import Caller
-from omeconf.api.envelope import ApiError
+from omeconf.api.envelope import ApiError, answer_many, envelope
 from omeconf.core.edit import Candidate, Edit
+from omeconf.core.mapping import Json
 from omeconf.core.revision import Origin
+from omeconf.core.rules import unaddressable
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Committed, Service
 from omeconf.store.repository import Head
@@ -46,6 +50,40 @@ async def write(request: Request, *edits: Edit) -> Written:
     committed = await asyncio.wrap_future(future)
     reload = await _wait(committed.job, service.settings.reload.wait_s)
     return Written(committed.head, _headers(committed, reload))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One item of a batch: an edit that creates it, or why its state forbids that."""
+
+    name: str
+    edit: Edit | None
+    refusal: ApiError | None = None
+
+
+async def create_all(
+    request: Request, batch: Sequence[Wanted], show: Callable[[Head, str], Json]
+) -> Response:
+    """Create the items of a batch in one revision; those refused by state fail alone.
+
+    show gives what is answered for an item that was created.
+    """
+    edits = [wanted.edit for wanted in batch if wanted.edit is not None]
+    written = await write(request, *edits) if edits else None
+    envelopes = []
+    for wanted in batch:
+        if wanted.refusal is not None:
+            envelopes.append(envelope(wanted.refusal.status, message=wanted.refusal.text))
+        elif written is not None:
+            envelopes.append(envelope(200, show(written.head, wanted.name)))
+    return answer_many(envelopes, headers=written.headers if written else None)
+
+
+def check_new_name(name: str) -> None:
+    """Raise ApiError 422 for a new name that could not be addressed afterwards."""
+    reason = unaddressable(name)
+    if reason:
+        raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
 
 
 async def _wait(job: Job | None, wait_s: float) -> str:
