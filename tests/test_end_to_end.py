@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import http.client
 import re
+import shutil
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import EXAMPLES, shared
-from tests.support.daemon import Daemon, omeconf, uncommented_api, wait_for
+from tests.support.daemon import Daemon, free_port, omeconf, uncommented_api, wait_for
 
 APPS = "/v1/vhosts/default/apps"
 NEW = {
@@ -205,8 +208,6 @@ def test_port_and_token_follow_the_file(tmp_path: Path) -> None:
     """The API moves when the port in the file does, and takes the new token at once."""
     with Daemon(tmp_path, our_example()) as daemon:
         old_port = daemon.port
-        from tests.support.daemon import free_port
-
         daemon.port = free_port()
         text = daemon.text.replace(f">{old_port}<", f">{daemon.port}<")
         daemon.write(text.replace("ome-access-token", "another-token"))
@@ -219,6 +220,29 @@ def test_port_and_token_follow_the_file(tmp_path: Path) -> None:
 
         wait_for(answers, "the new port")
         assert daemon.call("GET", "/v1/vhosts").status == 401
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls(tmp_path: Path) -> None:
+    """TLSPort serves the certificate of Managers/Host/TLS, from the configuration folder."""
+    port = free_port()
+    tls = "<TLS><CertPath>c.pem</CertPath><KeyPath>k.pem</KeyPath></TLS>"
+    text = our_example().replace("<Port>@PORT@</Port>", f"<TLSPort>{port}</TLSPort>")
+    names = text.index("</Names>", text.index("<Managers>")) + len("</Names>")
+    daemon = Daemon(tmp_path, text[:names] + tls + text[names:])
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(daemon.conf / "k.pem"), "-out", str(daemon.conf / "c.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with daemon:
+        assert daemon.greeting.strip().endswith(f"https://127.0.0.1:{port}")
+        context = ssl.create_default_context(cafile=str(daemon.conf / "c.pem"))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
+        connection.request("GET", "/omeconf/v1/health/ready")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:

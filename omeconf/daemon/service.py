@@ -258,7 +258,9 @@ class Service:
             return
         message = f"revert of {job.first}..{job.last}: the reload failed"
         try:
-            reverted = self.repository.rollback(covered[0].parent, "omeconf", message)
+            reverted = self.repository.rollback(
+                covered[0].parent, "omeconf", message, base_number=job.last
+            )
         except OmeconfError as error:
             log.error("Cannot revert revision %d: %s", job.last, error)
             return

@@ -193,9 +193,14 @@ class Repository:
         self.judge(checked, base.checked)
         return checked
 
-    def rollback(self, number: int, author: str = "", message: str = "") -> Head:
-        """Commit the files of an old revision as a new one. Raises as `commit` does."""
-        base = self._base(0)
+    def rollback(
+        self, number: int, author: str = "", message: str = "", *, base_number: int = 0
+    ) -> Head:
+        """Commit the files of an old revision as a new one. Raises as `commit` does.
+
+        With base_number only if that is still the newest.
+        """
+        base = self._base(base_number)
         old = self.at(number)
         if not old.is_good:
             raise Refused(f"revision {number} is not valid any more", old.errors)
