@@ -7,6 +7,7 @@ OmeconfError
 ├── Refused              a candidate whose check found what must not be committed (violations)
 ├── Conflict             the state of things forbids it (409)
 │   ├── AlreadyExists    the name is taken
+│   ├── Busy             somebody is writing the files at this moment
 │   ├── Drift            the file on disk is broken and waits for its editor (violations)
 │   └── Stale            the caller's base is not the newest any more (412)
 ├── ReadOnly             something omeconf is told not to change (403)
@@ -62,6 +63,10 @@ class Conflict(OmeconfError):
 
 class AlreadyExists(Conflict):
     """The name of a new thing is taken."""
+
+
+class Busy(Conflict):
+    """Somebody else is writing the files at this moment; nothing has changed."""
 
 
 class Drift(Conflict):

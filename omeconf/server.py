@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +23,22 @@ import uvicorn
 from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
 from omeconf.core.schema import Schema
+from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import expand, read
 from omeconf.daemon.notify import notify
 from omeconf.daemon.service import Service
 from omeconf.daemon.watcher import Watcher
-from omeconf.errors import BadSettings, Unwritable
+from omeconf.errors import BadSettings, Conflict, Unwritable
 from omeconf.settings import Settings, read_env
-from omeconf.store.disk import shipped_xsd
+from omeconf.store.disk import lock, shipped_xsd
 from omeconf.store.history import History
 from omeconf.store.repository import Head, Repository
 
 log = logging.getLogger(__name__)
 
 SOCKET_MODE = 0o660
+RETRY_S = 2.0
+"""How often to try again to listen where Server.xml says, when the address was taken."""
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""
 
@@ -115,7 +118,9 @@ def open_service(places: Places, settings: Settings) -> Service:
         Schema(shipped_xsd(engine.release)),
         clock=time.time,
         env=env,
+        vanished_s=settings.watch.vanished_s,
     )
+    lock(places.state)
     service = Service(repository, settings)
     service.start()
     return service
@@ -123,6 +128,7 @@ def open_service(places: Places, settings: Settings) -> Service:
 
 def serve(places: Places, settings: Settings, *, show_token: bool = False) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises BadSettings, Conflict or Unwritable."""
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent when a lease is broken; nothing to do
     service = open_service(places, settings)
     watcher = _watcher(service, settings)
     watcher.start()
@@ -143,28 +149,39 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _watcher(service: Service, settings: Settings) -> Watcher:
-    folder = service.repository.folder
+    """A watcher of everything that the configuration consists of, or could."""
+    repository = service.repository
+    folder = repository.folder
 
-    def names() -> tuple[str, ...]:
-        head, drift = service.repository.head, service.repository.drift
-        snapshots = [c.snapshot for c in (head.checked if head else None, drift) if c]
-        files = {service.repository.main} | {file for s in snapshots for file in s.files}
-        return tuple(sorted(files))
+    def snapshots() -> list[Snapshot]:
+        head, drift = repository.head, repository.drift
+        return [c.snapshot for c in (head.checked if head else None, drift) if c]
+
+    def files() -> set[str]:
+        return {repository.main} | {file for each in snapshots() for file in each.files}
+
+    def places() -> set[str]:
+        return {"."} | {place or "." for each in snapshots() for place in each.folders}
 
     def folders() -> set[Path]:
-        paths = [folder.path / name for name in names()]
-        return {path.parent for path in paths} | {path.resolve().parent for path in paths}
+        paths = {folder.path / place for place in places()}
+        paths |= {(folder.path / file).resolve().parent for file in files()}
+        return {_nearest(path) for path in paths}
 
     def marks() -> object:
-        every = names()
-        around = {str(Path(name).parent) for name in every}
-        return folder.marks((*every, *sorted(around)))
+        return folder.marks((*sorted(files()), *sorted(places())))
 
-    def look() -> None:
+    def look() -> bool:
         service.submit(service.tick).result()
+        return not repository.missing
 
     watch = settings.watch
     return Watcher(folders, marks, look, settle_s=watch.settle_s, look_every_s=watch.look_every_s)
+
+
+def _nearest(path: Path) -> Path:
+    """A folder, or the nearest around it that exists."""
+    return path if path.is_dir() or path == path.parent else _nearest(path.parent)
 
 
 class _Server(uvicorn.Server):
@@ -186,62 +203,83 @@ class _Daemon:
         self.places = places
         self.show_token = show_token
         self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
-        self.closing: list[asyncio.Task[None]] = []
+        self.stopping = asyncio.Event()
+        self.is_behind = False
+        """Whether some listener that head wants could not be opened yet."""
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        stop, changed = asyncio.Event(), asyncio.Event()
+        changed = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self.stopping.set)
 
         def head_changed() -> None:
             loop.call_soon_threadsafe(changed.set)
 
         self.service.on_head.append(head_changed)
-        local = self._start(build(self.service, is_trusted=True), self._local_socket())
-        await self._follow_head(is_first=True)
-        self._greet()
-        notify("READY=1")
-        waiting = asyncio.ensure_future(stop.wait())
-        while not stop.is_set():
-            hearing = asyncio.ensure_future(changed.wait())
-            await asyncio.wait({waiting, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            hearing.cancel()
-            if changed.is_set():
-                changed.clear()
-                await self._follow_head()
-        notify("STOPPING=1")
-        for server, _ in (local, *self.open.values()):
-            server.should_exit = True
-        await asyncio.gather(local[1], *self.closing, *(task for _, task in self.open.values()))
-        self.places.socket.unlink(missing_ok=True)
+        own, inode = self._local_socket()
+        local = self._start(build(self.service, self.stopping, is_trusted=True), own)
+        try:
+            await self._follow_head(is_first=True)
+            self._greet()
+            notify("READY=1")
+            waiting = asyncio.ensure_future(self.stopping.wait())
+            while not self.stopping.is_set():
+                hearing = asyncio.ensure_future(changed.wait())
+                await asyncio.wait(
+                    {waiting, hearing},
+                    timeout=RETRY_S if self.is_behind else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                hearing.cancel()
+                if not self.stopping.is_set():
+                    changed.clear()
+                    await self._follow_head()
+            notify("STOPPING=1")
+        finally:
+            await self._close(*self.open)
+            await _end(local)
+            if _inode(self.places.socket) == inode:
+                self.places.socket.unlink()
 
     async def _follow_head(self, *, is_first: bool = False) -> None:
-        """Open and close listeners so that they are those of head."""
+        """Open and close listeners so that they are those of head.
+
+        An old one stays until the new one stands, unless both want the same port.
+        """
+        wanted = self._wanted(is_first=is_first)
+        new = [each for each in wanted if each not in self.open]
+        gone = [each for each in self.open if each not in wanted]
+        clashing = [each for each in gone if each.port in {other.port for other in new}]
+        await self._close(*clashing)
+        failed = [each for each in new if not self._open(each, is_first=is_first)]
+        self.is_behind = bool(failed)
+        if not failed:
+            await self._close(*(each for each in gone if each not in clashing))
+
+    def _wanted(self, *, is_first: bool) -> tuple[Listener, ...]:
         head = self.service.repository.head
-        wanted = listeners(head, self.settings, self.places.server_xml.parent) if head else ()
-        if self.settings.api.listen and not self._has_token(head):
-            raise BadSettings(
+        if head is None:
+            return ()
+        if self.settings.api.listen and not (self.settings.api.tokens or server_token(head)):
+            needs = (
                 "listening needs a token: add <Managers><API><AccessToken> to Server.xml, or "
                 "[[api.tokens]] to omeconf.toml"
             )
-        for listener in wanted:
-            if listener not in self.open:
-                self._open(listener, is_first=is_first)
-        for gone in set(self.open) - set(wanted):
-            server, task = self.open.pop(gone)
-            server.should_exit = True
-            self.closing.append(task)
-            log.info("no longer listening on %s:%d", gone.host, gone.port)
+            if is_first:
+                raise BadSettings(needs)
+            log.error("Cannot go on listening: %s", needs)
+            return ()
+        return listeners(head, self.settings, self.places.server_xml.parent)
 
-    def _open(self, listener: Listener, *, is_first: bool) -> None:
-        """Listen at one place. What fails at the first start ends it; later it is logged."""
+    def _open(self, listener: Listener, *, is_first: bool) -> bool:
+        """Listen at one place. A taken address ends the first start; later it is tried again."""
         where = f"{listener.host}:{listener.port}"
         try:
             tls = _tls(listener)
         except (OSError, ValueError) as error:
             log.error("Cannot listen with TLS on %s: certificate or key: %s", where, error)
-            return
+            return True
         try:
             bound = _bind(listener)
         except OSError as error:
@@ -251,12 +289,16 @@ class _Daemon:
                     f"cannot listen on {where}: {reason}; "
                     "give another address with --listen HOST:PORT"
                 ) from error
-            log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
-            return
-        self.open[listener] = self._start(build(self.service), bound, tls)
+            if not self.is_behind:
+                log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
+            return False
+        self.open[listener] = self._start(build(self.service, self.stopping), bound, tls)
+        return True
 
-    def _has_token(self, head: Head | None) -> bool:
-        return bool(self.settings.api.tokens) or (head is not None and bool(server_token(head)))
+    async def _close(self, *gone: Listener) -> None:
+        for listener in gone:
+            await _end(self.open.pop(listener))
+            log.info("no longer listening on %s:%d", listener.host, listener.port)
 
     def _start(
         self, app: Application, bound: socket.socket, tls: ssl.SSLContext | None = None
@@ -277,12 +319,16 @@ class _Daemon:
         server = _Server(config)
         return server, asyncio.ensure_future(server.serve([bound]))
 
-    def _local_socket(self) -> socket.socket:
+    def _local_socket(self) -> tuple[socket.socket, int]:
+        """The local socket and its inode. Raises Conflict if another daemon answers there."""
         path = self.places.socket
+        local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(path))
+                raise Conflict(f"another daemon answers at {path}; give --socket PATH")
             path.unlink(missing_ok=True)
-            local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             mask = os.umask(0o777 & ~SOCKET_MODE)
             try:
                 local.bind(str(path))
@@ -290,7 +336,7 @@ class _Daemon:
                 os.umask(mask)
         except OSError as error:
             raise Unwritable(f"cannot open the socket {path}: {error.strerror}") from error
-        return local
+        return local, _inode(path)
 
     def _greet(self) -> None:
         """Say where to be reached; a curl line with the token only where that was asked for."""
@@ -305,11 +351,27 @@ class _Daemon:
             print(f"omeconf: serving {self.places.server_xml} at {self.places.socket}", flush=True)
 
 
+async def _end(running: tuple[_Server, asyncio.Task[None]]) -> None:
+    """Stop a server: no new requests, a moment for those under way."""
+    server, task = running
+    server.should_exit = True
+    await task
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
 def _bind(listener: Listener) -> socket.socket:
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((listener.host, listener.port))
         bound.listen(128)
     except OSError:

@@ -34,9 +34,9 @@ class Api:
 
     listen: str = ""
     """HOST:PORT instead of every listener taken from Server.xml; "" leaves those."""
-    virtual_hosts: Literal["read-only", "read-write"] = "read-only"
-    """Whether virtual hosts may be created and deleted over the API."""
-    compat: Literal["0.21", "0.12"] = "0.21"
+    virtual_hosts: Literal["read-only"] = "read-only"
+    """Virtual hosts are created and deleted by hand."""
+    compat: Literal["0.21"] = "0.21"
     """Whose forms of messages /v1 speaks."""
     max_body_bytes: int = 1048576
     tokens: tuple[Token, ...] = ()
@@ -52,12 +52,13 @@ class Watch:
     """A missing file may be on its way back for so long."""
     look_every_s: float = 2.0
     """How often to look without having been told."""
-    adopt: Literal["auto", "ask"] = "auto"
+    adopt: Literal["auto"] = "auto"
+    """Valid manual edits are taken up by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistorySettings:
-    """How many revisions to keep."""
+    """How many revisions to keep; the newest, and those that run, always are."""
 
     keep: int = 1000
     keep_days: int = 400

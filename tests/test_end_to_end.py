@@ -6,15 +6,17 @@ import difflib
 import http.client
 import re
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import EXAMPLES, shared
-from tests.support.daemon import Daemon, free_port, omeconf, uncommented_api, wait_for
+from tests.support.daemon import Answer, Daemon, free_port, omeconf, uncommented_api, wait_for
 
 APPS = "/v1/vhosts/default/apps"
 NEW = {
@@ -212,13 +214,7 @@ def test_port_and_token_follow_the_file(tmp_path: Path) -> None:
         text = daemon.text.replace(f">{old_port}<", f">{daemon.port}<")
         daemon.write(text.replace("ome-access-token", "another-token"))
 
-        def answers() -> bool:
-            try:
-                return daemon.call("GET", "/v1/vhosts", token="another-token").status == 200
-            except OSError:
-                return False
-
-        wait_for(answers, "the new port")
+        wait_for(lambda: daemon.answers("another-token"), "the new port")
         assert daemon.call("GET", "/v1/vhosts").status == 401
 
 
@@ -263,12 +259,108 @@ def test_first_start_on_a_broken_file(tmp_path: Path) -> None:
         assert "omeconf.sock" in daemon.greeting
         assert "<Nonsense> is not known in <Bind>" in daemon.cli("status").stdout
         daemon.write(daemon.text.replace("<Nonsense/>", ""))
-
-        def answers() -> bool:
-            try:
-                return daemon.call("GET", "/v1/vhosts").status == 200
-            except OSError:
-                return False
-
-        wait_for(answers, "the file to be taken up")
+        wait_for(daemon.answers, "the file to be taken up")
         assert daemon.calls == []
+
+
+def test_another_address_on_the_same_port(tmp_path: Path) -> None:
+    """The listener moves to the address that the file names now, and all addresses may be two."""
+    with Daemon(tmp_path, our_example()) as daemon:
+        text = re.sub(r"<IP>.*</IP>", "<IP>*</IP>", daemon.text)
+        daemon.write(text.replace("<IP>*</IP>", "<IP>127.0.0.1</IP>"))
+        wait_for(lambda: "no longer listening on 0.0.0.0" in daemon.log, "the old address to go")
+        wait_for(daemon.answers, "the new address")
+        daemon.write(text.replace("<IP>*</IP>", "<IP>*</IP>\n\t<IP>::</IP>"))
+        wait_for(lambda: "no longer listening on 127.0.0.1" in daemon.log, "both addresses")
+        wait_for(daemon.answers, "the old address again")
+
+
+def test_a_port_that_is_taken_for_a_while(tmp_path: Path) -> None:
+    """The old port is served until the new one can be."""
+    with Daemon(tmp_path, our_example()) as daemon, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        old, new = daemon.port, taken.getsockname()[1]
+        daemon.write(daemon.text.replace(f">{old}<", f">{new}<"))
+        wait_for(lambda: f"Cannot listen on 0.0.0.0:{new}" in daemon.log, "the failure")
+        assert daemon.answers()
+        taken.close()
+        daemon.port = new
+        wait_for(daemon.answers, "the new port")
+
+
+def test_listen_instead_of_the_file(tmp_path: Path) -> None:
+    """--listen on a broken first file waits for it; without a token left, only the socket stays."""
+    broken = our_example().replace("<Providers>", "<Nonsense/><Providers>", 1)
+    daemon = Daemon(tmp_path, broken)
+    daemon.options = ["--listen", f"127.0.0.1:{daemon.port}"]
+    with daemon:
+        daemon.write(daemon.text.replace("<Nonsense/>", ""))
+        wait_for(daemon.answers, "the file to be taken up")
+        text = daemon.text
+        token = "<AccessToken>ome-access-token</AccessToken>"
+        managers = text[text.index("\t\t<Managers>") : text.index("\t\t</Managers>\n", text.index(
+            "\t\t<Managers>"))] + "\t\t</Managers>\n"  # fmt: skip
+        daemon.write(text.replace(managers, "").replace(token, ""))
+        wait_for(lambda: "Cannot go on listening" in daemon.log, "the token to be missed")
+        assert daemon.cli("status").returncode == 0
+        daemon.write(text)
+        wait_for(daemon.answers, "the token to be back")
+
+
+def test_a_folder_of_includes_that_was_empty(tmp_path: Path) -> None:
+    """A file that an include begins to match is noticed, wherever its folder lies."""
+    include = '<VirtualHosts>\n\t\t<VirtualHost include="vhosts/*.xml" />'
+    daemon = Daemon(tmp_path, our_example().replace("<VirtualHosts>", include, 1))
+    (daemon.conf / "vhosts").mkdir()
+    with daemon:
+        (daemon.conf / "vhosts/one.xml").write_text("<VirtualHost><Name>one</Name></VirtualHost>")
+        wait_for(lambda: "one" in daemon.get("/v1/vhosts"), "the new virtual host")
+        wait_for(lambda: daemon.calls == ["create virtualHost one/"], "the hook")
+        created = daemon.call("POST", "/v1/vhosts/one/apps", [NEW])
+        assert created.status == 200
+        assert "<Name>new</Name>" in (daemon.conf / "vhosts/one.xml").read_text()
+
+
+def test_stopping_while_a_hook_runs(tmp_path: Path) -> None:
+    """Whoever waits hears that the reload is pending; the commit stands."""
+    with Daemon(tmp_path, our_example()) as daemon:
+        (tmp_path / "hang").touch()
+        answers: list[Answer] = []
+        patch = {"publishers": {"llhls": {"segmentCount": 9}}}
+        caller = threading.Thread(
+            target=lambda: answers.append(daemon.call("PATCH", f"{APPS}/app", patch))
+        )
+        caller.start()
+        wait_for(lambda: daemon.calls, "the hook")
+        assert daemon.process is not None
+        daemon.process.send_signal(15)
+        caller.join()
+        assert answers[0].status == 200
+        assert answers[0].headers["omeconf-reload"] == "pending"
+        daemon.process.kill()
+        assert "<SegmentCount>9<" in daemon.text
+
+
+def test_many_clients_at_once(tmp_path: Path) -> None:
+    """Every acknowledged edit of every client is in the file at the end, and was reloaded."""
+    with Daemon(tmp_path, our_example()) as daemon:
+        done: list[str] = []
+
+        def client(name: str) -> None:
+            application = {**NEW, "name": name}
+            assert daemon.call("POST", APPS, [application]).status == 200
+            patch = {"publishers": {"llhls": {"segmentCount": 12}}}
+            assert daemon.call("PATCH", f"{APPS}/{name}", patch).status == 200
+            done.append(name)
+
+        clients = [threading.Thread(target=client, args=(f"n{n}",)) for n in range(12)]
+        for each in clients:
+            each.start()
+        for each in clients:
+            each.join()
+        assert len(done) == len(clients)
+        assert daemon.text.count("<SegmentCount>12<") == len(clients)
+        head = daemon.status()["revision"]
+        assert head["running"] == head["head"] == 1 + 2 * len(clients)
+        assert {call.rpartition("/")[2] for call in daemon.calls} == set(done)

@@ -50,7 +50,7 @@ BAD = {
     "kind": ('[watch]\nsettle_s = "1"', "watch.settle_s must be a number"),
     "negative": ("[watch]\nsettle_s = -1", "may not be negative"),
     "bool is no number": ("[history]\nkeep = true", "history.keep must be a whole number"),
-    "choice": ('[api]\nvirtual_hosts = "yes"', 'must be one of "read-only", "read-write"'),
+    "choice": ('[api]\nvirtual_hosts = "yes"', 'must be one of "read-only"'),
     "scope": ('[[hooks]]\nrun = ["x"]\non = ["app"]', '"app" is not one of application'),
     "no command": ("[[hooks]]\non = []", "give either run"),
     "no unit": ('[[hooks]]\nuse = "systemd"', "needs unit"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -67,17 +68,24 @@ Application = ASGIApp
 """What a server runs."""
 
 
-def build(service: Service, *, is_trusted: bool = False) -> Application:
-    """The application; is_trusted: callers need no token (the local socket)."""
+def build(
+    service: Service, stopping: asyncio.Event | None = None, *, is_trusted: bool = False
+) -> Application:
+    """The application; is_trusted: callers need no token (the local socket).
+
+    Once stopping is set, nobody waits for a reload any more: it is answered as pending.
+    """
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
             ApiError: _on_api_error,
             HTTPException: _on_http_exception,
             errors.OmeconfError: _on_error,
+            Exception: _on_defect,
         },
     )
     app.state.service = service
+    app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False
     app.add_middleware(_Gate, service=service, is_trusted=is_trusted)
     return app
@@ -174,6 +182,15 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     if _is_own(request):
         return manage.problem(error.status_code, text, headers=headers)
     return answer_error(error.status_code, f"[HTTP] {text} ({error.status_code})", headers=headers)
+
+
+def _on_defect(request: Request, error: Exception) -> Response:
+    """What should not happen, in the form that everything else has."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    text = "an error inside omeconf; its log has more"
+    if _is_own(request):
+        return manage.problem(500, text)
+    return answer_error(500, f"[HTTP] {text} (500)")
 
 
 def _on_error(request: Request, error: Exception) -> Response:

@@ -64,8 +64,10 @@ async def revision(request: Request) -> Response:
     )
 
 
-async def live(request: Request) -> Response:  # noqa: ARG001
-    """GET health/live: the process answers."""
+async def live(request: Request) -> Response:
+    """GET health/live: the process answers, and what makes the engine follow is at work."""
+    if not service_of(request).is_alive:
+        return problem(503, "reloads are not carried out any more: restart omeconf")
     return JSONResponse({"status": "ok"})
 
 

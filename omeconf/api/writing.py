@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -48,7 +49,8 @@ async def write(request: Request, *edits: Edit) -> Written:
     candidate = Candidate(0, edits, caller.name, message)
     future = service.submit(service.commit, candidate, Origin.API)
     committed = await asyncio.wrap_future(future)
-    reload = await _wait(committed.job, service.settings.reload.wait_s)
+    stopping: asyncio.Event = request.app.state.stopping
+    reload = await _wait(committed.job, service.settings.reload.wait_s, stopping)
     return Written(committed.head, _headers(committed, reload))
 
 
@@ -86,14 +88,17 @@ def check_new_name(name: str) -> None:
         raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
 
 
-async def _wait(job: Job | None, wait_s: float) -> str:
+async def _wait(job: Job | None, wait_s: float, stopping: asyncio.Event) -> str:
     """What the header Omeconf-Reload says of a job."""
     if job is None:
         return "none"
-    done = asyncio.wrap_future(job.done)
+    done: asyncio.Future[Any] = asyncio.wrap_future(job.done)
+    ending: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait_for(asyncio.shield(done), wait_s)
-    except TimeoutError:
+        await asyncio.wait({done, ending}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+    if not job.done.done():
         return "pending"
     if job.state is State.REVERTED:
         last = job.outcomes[-1]

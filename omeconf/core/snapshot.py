@@ -158,6 +158,13 @@ class Snapshot:
         pattern = expand(value, self.env)
         return None if pattern is None else Include(current, pattern)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders whose files matter, also those where an include finds nothing yet."""
+        around = {str(PurePosixPath(file).parent) for file in self.files}
+        asked = {self._split(include)[0] for include in self.includes}
+        return tuple(sorted({"" if each == "." else each for each in around | asked | {""}}))
+
     def would_include(self, file: str) -> bool:
         """Whether some include of the snapshot would match a file of that name."""
         folder, _, name = file.rpartition("/")

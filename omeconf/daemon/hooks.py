@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -130,29 +132,66 @@ def run(
 ) -> Outcome:
     """Run a command to its end, with JSON on its standard input. Never raises for it."""
     shown = " ".join(command)
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as given:
         given.write(json.dumps(told).encode())
         given.seek(0)
         try:
             process = subprocess.Popen(
                 list(command),
                 stdin=given,
-                stdout=output,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
         except OSError as error:
             return Outcome(shown, None, f"cannot be started: {error.strerror}")
-        try:
-            code: int | None = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+    with process:
+        is_done, output = _read_until_exit(process, timeout_s)
+        if not is_done:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            code = None
-        size = output.seek(0, os.SEEK_END)
-        output.seek(max(size - KEPT_OUTPUT_BYTES, 0))
-        text = output.read().decode("utf-8", "replace").strip()
-    if code is None:
-        text = f"killed after {timeout_s:g} s. {text}".strip()
+        code = process.wait()
+    text = output.decode("utf-8", "replace").strip()
+    if not is_done:
+        return Outcome(shown, None, f"killed after {timeout_s:g} s. {text}".strip())
     return Outcome(shown, code, text)
+
+
+def _read_until_exit(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bool, bytes]:
+    """Whether it ended in time, and the end of its output.
+
+    The process itself is waited for, not the end of the pipe: a child left behind may hold that
+    open for ever.
+    """
+    assert process.stdout is not None
+    deadline = time.monotonic() + timeout_s
+    pipe, ended = process.stdout.fileno(), os.pidfd_open(process.pid)
+    os.set_blocking(pipe, False)
+    output = b""
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while True:
+                ready = selector.select(max(deadline - time.monotonic(), 0))
+                is_done = any(key.fd == ended for key, _ in ready)
+                if not ready:
+                    return False, output
+                while chunk := _read(pipe):
+                    output = (output + chunk)[-KEPT_OUTPUT_BYTES:]
+                    if time.monotonic() > deadline:
+                        return False, output
+                if is_done:
+                    return True, output
+                if chunk is not None and pipe in selector.get_map():
+                    selector.unregister(pipe)  # closed by the process, which still runs
+    finally:
+        os.close(ended)
+
+
+def _read(pipe: int) -> bytes | None:
+    """What is there now; b"" at the end, None if there is nothing yet."""
+    try:
+        return os.read(pipe, 65536)
+    except BlockingIOError:
+        return None

@@ -78,19 +78,25 @@ class Reloader:
         settings: Settings,
         server_xml: str,
         running: Head | None,
+        half_done: Head | None,
         *,
+        on_begin: Callable[[Job], None],
         on_done: Callable[[Job], None],
         run_id: str,
     ) -> None:
-        """running is what the engine runs now; on_done is told of every job that ended."""
+        """running is what the engine runs now, half_done what was being tried when we ended.
+
+        on_begin is told of a job before it does anything, on_done when it has ended.
+        """
         self.settings = settings
         self.server_xml = server_xml
         self.running = running
-        self.half_done: Head | None = None
-        """What a failed job tried: the engine may run some of it."""
+        self.half_done = [half_done] if half_done is not None else []
+        """What jobs that did not end well tried: the engine may run some of it."""
         self.pending: Job | None = None
         self.current: Job | None = None
         self.last: Job | None = None
+        self.on_begin = on_begin
         self.on_done = on_done
         self._numbers = (f"{run_id}-{n}" for n in itertools.count(1))
         self._changed = threading.Condition()
@@ -126,8 +132,8 @@ class Reloader:
         return self.request(last.target)
 
     def plan_to(self, target: Head) -> Plan:
-        """What must restart so that the engine runs target."""
-        bases = [head for head in (self.running, self.half_done) if head is not None]
+        """What must restart so that the engine runs target, also after half a reload."""
+        bases = [self.running, *self.half_done] if self.running else self.half_done
         found = [c for base in bases for c in changes(base.checked.root, target.checked.root)]
         return plan(found)
 
@@ -152,8 +158,16 @@ class Reloader:
                 job.state = State.FAILED
             with self._changed:
                 self.current, self.last = None, job
-            self.on_done(job)
+            try:
+                self.on_done(job)
+            except Exception as error:  # and whoever waits for it must hear of it
+                log.error("Cannot record the outcome of reload %s: %s", job.id, error)
             job.done.set_result(job)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread is at work."""
+        return self._thread.is_alive()
 
     def _wait_for_quiet(self, quiet_s: float) -> None:
         """Wait until no further change has come for quiet_s, but not beyond longest_wait_s."""
@@ -173,6 +187,9 @@ class Reloader:
             job.state = State.WAITING
             log.warning("Restart needed: %s", ", ".join(map(str, job.plan.items)))
             return
+        if wanted:
+            self.half_done.append(job.target)
+            self.on_begin(job)
         told = Occasion(job.id, job.last, self.server_xml)
         for each in wanted:
             outcome = self._try(each.hook.retries, lambda each=each: call(each, told))  # type: ignore[misc]
@@ -189,7 +206,7 @@ class Reloader:
                 self._failed(job, outcome)
                 return
         job.state = State.HEALTHY
-        self.running, self.half_done = job.target, None
+        self.running, self.half_done = job.target, []
         if job.plan:
             log.info(
                 "revision %d runs: %s", job.last, ", ".join(str(item) for item in job.plan.items)
@@ -206,7 +223,6 @@ class Reloader:
 
     def _failed(self, job: Job, outcome: Outcome) -> None:
         job.state = State.FAILED
-        self.half_done = job.target
         log.error(
             "Cannot reload revision %d: %s ended with %s: %s",
             job.last,

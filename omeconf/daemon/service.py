@@ -19,7 +19,7 @@ from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Severity, Violation
 from omeconf.daemon.jobs import Job, Reloader, State
-from omeconf.errors import Drift, NotFound, OmeconfError
+from omeconf.errors import Busy, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.settings import Settings
 from omeconf.store.repository import Head, Repository
 
@@ -61,6 +61,9 @@ class Service:
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._reported = ""
+        self._missing_since: float | None = None
+        self._known: Head | None = None
+        """The head that the reloader was last told of."""
 
     # -- life ------------------------------------------------------------------------------
 
@@ -71,33 +74,43 @@ class Service:
     def _start(self) -> None:
         self.repository.open()
         self._report_drift()
-        head = self.repository.head
+        head = self._known = self.repository.head
         running = self._running_at_start()
+        trying = self._marked("trying")
         self.reloader = Reloader(
             self.settings,
             str(self.repository.folder.path / self.repository.main),
             running,
+            trying,
+            on_begin=self._job_begins,
             on_done=self._wait_for_ending,
             run_id=format(int(self.repository.clock()), "x"),
         )
         self.reloader.start()
-        if head is not None and running is not None and running.revision != head.revision:
-            self.reloader.request(head)
+        if head is not None and running is not None:
+            if trying is not None or running.revision != head.revision:
+                self.reloader.request(head)
+            self._prune()
 
     def _running_at_start(self) -> Head | None:
         head = self.repository.head
-        if head is None:
-            return None
-        history = self.repository.history
-        number = history.mark("running")
-        if number is not None:
-            try:
-                return Head(history.get(number), self.repository.at(number))
-            except NotFound:
-                log.warning("revision %d, which the engine ran, is not in the history", number)
+        running = self._marked("running")
+        if head is None or running is not None:
+            return running
         self.is_running_assumed = True
-        history.set_mark("running", head.revision.number)
+        self.repository.history.set_marks(running=head.revision.number)
         return head
+
+    def _marked(self, name: str) -> Head | None:
+        history = self.repository.history
+        number = history.mark(name)
+        if number is None:
+            return None
+        try:
+            return Head(history.get(number), self.repository.at(number))
+        except NotFound:
+            log.warning("revision %d (%s) is not in the history any more", number, name)
+            return None
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Finish the running commit and reload, within a limit."""
@@ -118,6 +131,7 @@ class Service:
     def status(self) -> dict[str, Any]:
         """How things stand: three revisions apart, drift, reloads. On the writer."""
         repository, reloader = self.repository, self.reloader
+        pending, current, last = reloader.pending, reloader.current, reloader.last
         head = repository.head
         drift = repository.drift
         history = repository.history
@@ -137,11 +151,11 @@ class Service:
             if drift is None
             else {"violations": [v.as_json() for v in drift.violations]},
             "reload": {
-                "pending": reloader.pending.as_json() if reloader.pending else None,
-                "current": reloader.current.as_json() if reloader.current else None,
-                "last": reloader.last.as_json() if reloader.last else None,
+                "pending": pending.as_json() if pending else None,
+                "current": current.as_json() if current else None,
+                "last": last.as_json() if last else None,
             },
-            "restartNeeded": reloader.last is not None and reloader.last.state is State.WAITING,
+            "restartNeeded": last is not None and last.state is State.WAITING,
         }
 
     # -- on the writer ---------------------------------------------------------------------
@@ -150,16 +164,11 @@ class Service:
         self, candidate: Candidate, origin: Origin = Origin.API, *, force: bool = False
     ) -> Committed:
         """Make a revision and have it reloaded. Raises what `Repository.commit` raises."""
-        self.tick()
-        before = self.repository.head
-        head = self._when_settled(lambda: self.repository.commit(candidate, origin, force=force))
-        return self._committed(before, head)
+        return self._follow(lambda: self.repository.commit(candidate, origin, force=force))
 
     def rollback(self, number: int, author: str, message: str = "") -> Committed:
         """Take up an old revision's files as a new revision, and have it reloaded."""
-        before = self.repository.head
-        head = self._when_settled(lambda: self.repository.rollback(number, author, message))
-        return self._committed(before, head)
+        return self._follow(lambda: self.repository.rollback(number, author, message))
 
     def preview(self, edits: tuple[Edit, ...]) -> Plan:
         """What a commit would restart, without making it."""
@@ -167,41 +176,65 @@ class Service:
         return plan(changes(self.view().checked.root, checked.root))
 
     def tick(self) -> Committed | None:
-        """Look at the folder, and adopt what was changed by hand; None if nothing was."""
-        before = self.repository.head
-        adopted = self.repository.adopt()
-        self._report_drift()
-        if adopted is None:
-            return None
-        number = adopted.revision.number
-        committed = self._committed(before, adopted)
-        paths = ", ".join(str(change.path) for change in committed.changes[:5])
-        log.info("revision %d: edited by hand: %s", number, paths or "nothing the engine reads")
+        """Look at the folder, and adopt what was changed by hand; None if nothing was.
+
+        Raises Unwritable if that cannot be recorded.
+        """
+        try:
+            self.repository.adopt()
+        finally:
+            committed = self._take_notice()
+            self._report_drift()
         return committed
 
     def revisions(self, limit: int, below: int | None = None) -> list[Revision]:
         """The history, newest first."""
         return self.repository.history.newest(limit=limit, below=below)
 
-    def _committed(self, before: Head | None, head: Head) -> Committed:
-        if before is not None and head.revision == before.revision:
-            return Committed(head, (), None)
+    def _follow(self, work: Callable[[], Head]) -> Committed:
+        """Do what moves head, and have it reloaded; also what it adopted before it failed."""
+        self.tick()
+        try:
+            head = self._when_settled(work)
+        finally:
+            committed = self._take_notice()
+            self._report_drift()
+        return committed or Committed(head, (), None)
+
+    def _take_notice(self) -> Committed | None:
+        """Have head reloaded if it has moved since we last looked; None if it has not."""
+        before, head = self._known, self.repository.head
+        if head is None or (before is not None and before.revision == head.revision):
+            return None
+        self._known = head
+        for tell in self.on_head:
+            tell()
         if before is None:
             return self._first(head)
         found = changes(before.checked.root, head.checked.root)
-        for tell in self.on_head:
-            tell()
+        if head.revision.origin is Origin.FILE:
+            paths = ", ".join(str(change.path) for change in found[:5])
+            log.info("revision %d: edited by hand: %s", head.revision.number,
+                     paths or "nothing the engine reads")  # fmt: skip
         job = self.reloader.request(head)
+        self._prune()
         return Committed(head, found, job if plan(found) else None)
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""
         self.is_running_assumed = True
         self.reloader.running = head
-        self.repository.history.set_mark("running", head.revision.number)
-        for tell in self.on_head:
-            tell()
+        self.repository.history.set_marks(running=head.revision.number)
         return Committed(head, (), None)
+
+    def _prune(self) -> None:
+        """Forget old revisions, as many as the settings say."""
+        keep = self.settings.history
+        before = self.repository.clock() - keep.keep_days * 86400
+        try:
+            self.repository.history.prune(keep=keep.keep, older_than=before)
+        except Unwritable as error:
+            log.warning("Cannot prune the history: %s", error)
 
     def _when_settled(self, work: Callable[[], T]) -> T:
         """Do work; if somebody is just saving the file, wait a moment for it to be whole."""
@@ -209,12 +242,27 @@ class Service:
         while True:
             try:
                 return work()
+            except Busy:
+                is_settling = True
             except Drift:
-                age = self.repository.folder.age(self.repository.main, time.time())
-                is_settling = 0 <= age < self.settings.watch.settle_s or self.repository.missing
-                if not is_settling or time.monotonic() > deadline:
+                is_settling = self._is_settling()
+                if not is_settling:
                     raise
-                time.sleep(0.02)
+            if time.monotonic() > deadline:
+                return work()
+            time.sleep(0.02)
+
+    def _is_settling(self) -> bool:
+        """Whether what lies on disk may be right in a moment."""
+        repository = self.repository
+        if repository.missing:
+            now = time.monotonic()
+            self._missing_since = self._missing_since or now
+            return now - self._missing_since < SETTLING_S
+        self._missing_since = None
+        age = repository.folder.age(repository.main, time.time())
+        is_fresh = 0 <= age < self.settings.watch.settle_s
+        return is_fresh or repository.folder.is_being_written(repository.main)
 
     def _report_drift(self) -> None:
         """Log once what is wrong with the files on disk, and when it is right again."""
@@ -229,40 +277,48 @@ class Service:
             log.info("the files on disk are valid again")
         self._reported = seen
 
-    # -- after a job -----------------------------------------------------------------------
+    # -- jobs ------------------------------------------------------------------------------
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the reload thread is at work."""
+        return self.reloader.is_alive
+
+    def _job_begins(self, job: Job) -> None:
+        """On the reload thread: note what is tried, so that a crash does not forget it."""
+        try:
+            self.repository.history.set_marks(trying=job.last)
+        except Unwritable as error:
+            log.warning("Cannot note that revision %d is being reloaded: %s", job.last, error)
 
     def _wait_for_ending(self, job: Job) -> None:
         """Called by the reload thread: the writer draws the consequences."""
         try:
-            self.submit(self._job_ended, job).result()
-        except RuntimeError:  # the writer is shut down: the marks are set at the next start
+            ending = self.submit(self._job_ended, job)
+        except RuntimeError:  # the writer is shut down: the next start looks at the marks
             log.info("reload %s ended while stopping", job.id)
+        else:
+            ending.result()
 
     def _job_ended(self, job: Job) -> None:
-        history = self.repository.history
         if job.state is State.HEALTHY:
             self.is_running_assumed = False
-            history.set_mark("running", job.last)
-            history.set_mark("healthy", job.last)
+            self.repository.history.set_marks(running=job.last, healthy=job.last, trying=None)
         elif job.state is State.FAILED and self.settings.reload.on_failure == "revert":
             self._revert(job)
 
     def _revert(self, job: Job) -> None:
-        """Take back what a failed job covered, if it came over the API and is still newest."""
+        """Take back, on top of head, what a failed job covered and came over the API."""
         history = self.repository.history
-        head = self.repository.head
         covered = [history.get(number) for number in range(job.first, job.last + 1)]
-        is_ours = all(revision.origin is Origin.API for revision in covered)
-        if head is None or head.revision.number != job.last or not is_ours:
-            log.error("Cannot revert revision %d by itself: it is not ours alone", job.last)
+        ours = [revision.number for revision in covered if revision.origin is Origin.API]
+        if not ours:
             return
-        message = f"revert of {job.first}..{job.last}: the reload failed"
+        names = ", ".join(map(str, ours))
+        message = f"revert of {names}: the reload failed"
         try:
-            reverted = self.repository.rollback(
-                covered[0].parent, "omeconf", message, base_number=job.last
-            )
+            self._follow(lambda: self.repository.revert(ours, "omeconf", message))
         except OmeconfError as error:
-            log.error("Cannot revert revision %d: %s", job.last, error)
-            return
-        job.state = State.REVERTED
-        self._committed(head, reverted)
+            log.error("Cannot revert revision %s by itself: %s", names, error)
+        else:
+            job.state = State.REVERTED

@@ -30,12 +30,15 @@ class Watcher:
         self,
         folders: Callable[[], Iterable[Path]],
         marks: Callable[[], object],
-        look: Callable[[], None],
+        look: Callable[[], bool],
         *,
         settle_s: float,
         look_every_s: float,
     ) -> None:
-        """folders are those to watch now; marks changes when a file may have changed."""
+        """folders are those to watch now; marks changes when a file may have changed.
+
+        look says whether it is done; if not, it is called again at the next turn.
+        """
         self.folders = folders
         self.marks = marks
         self.look = look
@@ -66,7 +69,7 @@ class Watcher:
         return self._observer is not None and self._observer.is_alive()
 
     def _loop(self) -> None:
-        seen = self.marks()
+        seen: object = None  # what happened before we were here is found by the first look
         while not self._stopping.is_set():
             is_woken = self._woken.wait(self.look_every_s)
             if self._stopping.is_set():
@@ -76,11 +79,14 @@ class Watcher:
             self._watch()
             marks = self.marks()
             if is_woken or marks != seen:
-                seen = marks
-                try:
-                    self.look()
-                except Exception:  # the watcher must outlive whatever a look meets
-                    log.exception("Cannot look at the configuration folder")
+                seen = marks if self._is_done() else None
+
+    def _is_done(self) -> bool:
+        try:
+            return self.look()
+        except Exception:  # the watcher must outlive whatever a look meets
+            log.exception("Cannot look at the configuration folder")
+            return False
 
     def _settle(self) -> None:
         """Wait until nothing has happened for settle_s, but not for ever."""

@@ -2,6 +2,7 @@
 
 Rules of publishing (the order is the promise; nothing is answered before the last step):
 1. the new bytes are written beside the file under a name that no include matches, and synced;
+   the name holds their digest, so that after a crash ours are told from what was displaced;
 2. both are exchanged in one step, so that the file is never missing, empty or half written;
 3. what was displaced is looked at: if it is not what the edit was made on, or somebody still
    has it open for writing, it is exchanged back, and nothing has changed;
@@ -15,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import stat
@@ -24,11 +26,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
-from omeconf.errors import BadSettings, Conflict, NotFound, Stale, Unwritable
+from omeconf.errors import BadSettings, Busy, Conflict, NotFound, Unwritable
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_PREFIX, _SUFFIX = ".omeconf-", ".tmp"
+_PREFIX, _SUFFIX, _UNFINISHED = ".omeconf-", ".tmp", ".part"
+_DIGEST_CHARS = 16
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,11 +61,18 @@ def _translated(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """New bytes of a file, written and synced beside it, not yet published."""
+    """New bytes of a file, written and synced beside it."""
 
     target: Path
     temporary: Path
     base: bytes
+    """What the edit was made on."""
+    new: bytes
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether a temporary that a crash left holds something else than it was made for."""
+        return not self.temporary.name.endswith(f"-{_digest(self.new)}{_SUFFIX}")
 
 
 class Folder:
@@ -108,24 +118,28 @@ class Folder:
         except OSError:
             return float("inf")
 
-    # -- publishing ------------------------------------------------------------------------
+    def is_being_written(self, file: str) -> bool:
+        """Whether somebody has a file open for writing now, as far as that can be known."""
+        try:
+            handle = os.open(self.path / file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return _has_writer(handle)
+        finally:
+            os.close(handle)
 
     def lock(self) -> None:
         """Keep the folder for this process. Raises Conflict if another daemon has it."""
-        with _translated(f"cannot open {self.path}"):
-            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise Conflict(f"another omeconf already manages {self.path}") from None
-        self._lock = handle
+        self._lock = lock(self.path)
 
     def unlock(self) -> None:
         """Let the folder go."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    # -- publishing ------------------------------------------------------------------------
 
     def prepare(
         self,
@@ -142,10 +156,10 @@ class Folder:
         try:
             for file, data in new.items():
                 target = Path(os.path.realpath(self.path / file))
-                temporary = self._temporary(target, file, is_included)
+                temporary = self._temporary(target, file, data, is_included)
                 with _translated(f"cannot write {file}"):
                     _write_like(target, temporary, data)
-                prepared.append(Prepared(target, temporary, base[file]))
+                prepared.append(Prepared(target, temporary, base[file], data))
         except BaseException:
             self.discard(prepared)
             raise
@@ -154,45 +168,63 @@ class Folder:
     def publish(self, prepared: list[Prepared]) -> None:
         """Exchange all prepared files with the live ones, and sync the folders.
 
-        Raises Stale if a file is not what its edit was made on (all are exchanged back), or
-        Unwritable.
+        Raises Busy if a file is not what its edit was made on, or somebody is writing it, or
+        Unwritable; then all are exchanged back.
         """
         done: list[Prepared] = []
         try:
             for each in prepared:
+                if self.is_being_written(str(each.target)):
+                    raise Busy(f"{each.target.name} is open in a program that is writing it")
                 with _translated(f"cannot publish {each.target.name}"):
                     _exchange(each.temporary, each.target)
                 done.append(each)
                 if not _is_quiet(each.temporary, each.base):
-                    raise Stale(f"{each.target.name} was changed by somebody else meanwhile")
+                    raise Busy(f"{each.target.name} was changed by somebody else meanwhile")
             with _translated("cannot sync the configuration folder"):
                 for folder in {each.target.parent for each in prepared}:
                     _sync_folder(folder)
         except BaseException:
             for each in reversed(done):
-                _exchange(each.temporary, each.target)
+                _exchange_back(each)
             self.discard(prepared)
             raise
         self.discard(prepared)
 
     def discard(self, prepared: Iterable[Prepared]) -> None:
-        """Remove temporaries."""
+        """Remove temporaries; one that cannot be removed is left for the next start."""
         for each in prepared:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 each.temporary.unlink()
 
-    def leftovers(self, names: Iterable[str]) -> list[tuple[str, Path]]:
-        """Temporaries that a crash left beside these files: (file, temporary)."""
-        found: list[tuple[str, Path]] = []
+    # -- after a crash ---------------------------------------------------------------------
+
+    def leftovers(self, names: Iterable[str]) -> list[tuple[str, Prepared]]:
+        """What a crash left beside these files; what was never finished is removed at once.
+
+        In a Prepared given here `new` is what the temporary holds, ours or not.
+        """
+        found: list[tuple[str, Prepared]] = []
         for name in names:
             target = Path(os.path.realpath(self.path / name))
-            pattern = f"{_PREFIX}{target.name}-*{_SUFFIX}"
             for folder in {target.parent, self.path}:
-                found += ((name, each) for each in sorted(folder.glob(pattern)))
+                for part in folder.glob(f"{_PREFIX}{target.name}-*{_UNFINISHED}"):
+                    part.unlink()
+                for each in sorted(folder.glob(f"{_PREFIX}{target.name}-*{_SUFFIX}")):
+                    found.append((name, Prepared(target, each, b"", each.read_bytes())))
         return found
 
-    def _temporary(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
-        name = f"{_PREFIX}{target.name}-{secrets.token_hex(4)}{_SUFFIX}"
+    def put_back(self, leftover: Prepared) -> None:
+        """Make live what a crash left in a temporary. Raises Unwritable."""
+        with _translated(f"cannot put back {leftover.target.name}"):
+            _exchange(leftover.temporary, leftover.target)
+            _sync_folder(leftover.target.parent)
+            leftover.temporary.unlink()
+
+    def _temporary(
+        self, target: Path, file: str, data: bytes, is_included: Callable[[str], bool]
+    ) -> Path:
+        name = f"{_PREFIX}{target.name}-{secrets.token_hex(4)}-{_digest(data)}{_SUFFIX}"
         if not is_included(str(PurePosixPath(file).with_name(name))):
             return target.with_name(name)
         if not is_included(name):
@@ -203,14 +235,34 @@ class Folder:
         )
 
 
+def lock(folder: Path) -> int:
+    """Keep a folder for this process; the handle that holds it. Raises Conflict, Unwritable."""
+    with _translated(f"cannot open {folder}"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise Conflict(f"another omeconf already manages {folder}") from None
+    return handle
+
+
 def _is_ours(name: str) -> bool:
-    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+    return name.startswith(_PREFIX) and name.endswith((_SUFFIX, _UNFINISHED))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGEST_CHARS]
 
 
 def _write_like(target: Path, temporary: Path, data: bytes) -> None:
-    """The bytes in a new file with the owner, mode and attributes of target; synced."""
+    """The bytes in a new file with the owner, mode and attributes of target; synced.
+
+    Until it is whole it has another name, so that after a crash it is known to be unfinished.
+    """
+    unfinished = temporary.with_suffix(_UNFINISHED)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o600)
+    handle = os.open(unfinished, flags, 0o600)
     try:
         try:
             rest = memoryview(data)
@@ -220,8 +272,9 @@ def _write_like(target: Path, temporary: Path, data: bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+        unfinished.rename(temporary)
     except BaseException:
-        temporary.unlink()
+        unfinished.unlink(missing_ok=True)
         raise
 
 
@@ -246,10 +299,17 @@ def _exchange(one: Path, other: Path) -> None:
     code = ctypes.get_errno()
     if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         raise OSError(code, os.strerror(code), str(other))
-    aside = one.with_name(one.name + ".old")
+    aside = one.with_name(one.name.removesuffix(_SUFFIX) + "-old" + _SUFFIX)
     os.link(other, aside)  # the weaker promise: what is there now is kept, then replaced
     one.rename(other)
     aside.rename(one)
+
+
+def _exchange_back(each: Prepared) -> None:
+    """Undo an exchange; if somebody saved in between, their newest save is what stays live."""
+    _exchange(each.temporary, each.target)
+    if each.temporary.read_bytes() != each.new:
+        _exchange(each.temporary, each.target)
 
 
 def _is_quiet(displaced: Path, base: bytes) -> bool:
@@ -257,17 +317,22 @@ def _is_quiet(displaced: Path, base: bytes) -> bool:
     with _translated("cannot look at the displaced file"):
         handle = os.open(displaced, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except OSError as error:
-            if error.errno == errno.EAGAIN:  # somebody has it open for writing
-                return False
-        else:
-            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        if _has_writer(handle):
+            return False
         with os.fdopen(os.dup(handle), "rb") as file:
             return file.read() == base
     finally:
         os.close(handle)
+
+
+def _has_writer(handle: int) -> bool:
+    """Whether an open file is open for writing somewhere: then no read lease is given on it."""
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -112,6 +112,27 @@ class History:
             database.execute("DELETE FROM file WHERE revision = ?", (number,))
             database.execute("DELETE FROM revision WHERE number = ?", (number,))
 
+    def prune(self, *, keep: int, older_than: float) -> int:
+        """Forget revisions beyond the newest `keep`, and those made before `older_than`.
+
+        The newest stays whatever its age, and so does every marked one; how many went.
+        """
+        with self._transaction() as database:
+            (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
+            gone = database.execute(
+                "SELECT number FROM revision WHERE number < ? AND (number <= ? OR time < ?)"
+                " AND number NOT IN (SELECT revision FROM mark)",
+                (last, last - keep, older_than),
+            ).fetchall()
+            for (number,) in gone:
+                database.execute("DELETE FROM file WHERE revision = ?", (number,))
+                database.execute("DELETE FROM revision WHERE number = ?", (number,))
+            if gone:
+                database.execute(
+                    "DELETE FROM content WHERE digest NOT IN (SELECT content FROM file)"
+                )
+        return len(gone)
+
     def head(self) -> Revision | None:
         """The newest revision; None if there is none yet."""
         found = self._rows("SELECT * FROM revision ORDER BY number DESC LIMIT 1")
@@ -144,17 +165,21 @@ class History:
         return {name: zlib.decompress(data) for name, data in rows}
 
     def mark(self, name: str) -> int | None:
-        """The revision that a mark (running, healthy) stands on; None if it was never set."""
+        """The revision of a mark (running, healthy, trying); None if it is not set."""
         with self._guard:
             row = self._database.execute(
                 "SELECT revision FROM mark WHERE name = ?", (name,)
             ).fetchone()
         return row[0] if row else None
 
-    def set_mark(self, name: str, number: int) -> None:
-        """Move a mark. Raises Unwritable."""
+    def set_marks(self, **marks: int | None) -> None:
+        """Move marks, or remove them (None), all or none. Raises Unwritable."""
         with self._transaction() as database:
-            database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, number))
+            for name, number in marks.items():
+                if number is None:
+                    database.execute("DELETE FROM mark WHERE name = ?", (name,))
+                else:
+                    database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, number))
 
     def _rows(self, query: str, *arguments: int) -> list[Revision]:
         with self._guard:

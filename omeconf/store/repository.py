@@ -7,17 +7,18 @@ digests, never by a note that says so. Everything here runs on one thread, the w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from omeconf.core.check import Checked, check
 from omeconf.core.edit import Candidate, Edit, apply
+from omeconf.core.merge import merge
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
-from omeconf.errors import Drift, NotFound, NotReady, Refused, Stale, Unwritable
-from omeconf.store.disk import Folder, Prepared
+from omeconf.errors import Busy, Drift, NotFound, NotReady, Refused, Stale, Unwritable
+from omeconf.store.disk import Folder
 from omeconf.store.history import History
 
 log = logging.getLogger(__name__)
@@ -45,20 +46,26 @@ class Repository:
         *,
         clock: Callable[[], float],
         env: Mapping[str, str] | None = None,
+        vanished_s: float = 0.0,
     ) -> None:
-        """The repository of one Server.xml; clock gives seconds since the epoch."""
+        """The repository of one Server.xml; clock gives seconds since the epoch.
+
+        An included file that was there is not taken to be gone before vanished_s have passed.
+        """
         self.main = server_xml.name
         self.folder = Folder(server_xml.parent)
         self.history = history
         self.schema = schema
         self.clock = clock
         self.env = env
+        self.vanished_s = vanished_s
         self.head: Head | None = None
         """None until a good configuration was seen."""
         self.drift: Checked | None = None
         """What lies on disk, if it has errors; None while the disk is head."""
         self.missing = ""
-        """Why Server.xml cannot be read; "" while it can."""
+        """Which file is away, so that nothing is taken up or written; "" while none is."""
+        self._lost_since: float | None = None
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -82,24 +89,24 @@ class Repository:
     def recover(self) -> None:
         """Publish a revision that was recorded when the power went, and clean up.
 
-        A temporary beside a file tells of such a crash. What it holds is head's, or its
-        parent's (displaced); anything else is somebody's work and stays where it is.
+        A temporary beside a file tells of such a crash. It holds our new bytes (its name has
+        their digest), or what they displaced: the base of the edit, or else somebody's work,
+        which is put back, and then adopted.
         """
         assert self.head is not None
         head = self.head.checked.snapshot
         revision = self.head.revision
         before = self.history.files(revision.parent) if revision.parent else {}
-        for file, temporary in self.folder.leftovers(head.files):
-            held = temporary.read_bytes()
-            on_disk = self._bytes(file)
-            if held == head.files[file] and on_disk == before.get(file) and on_disk != held:
+        for file, leftover in self.folder.leftovers(head.files):
+            held, on_disk, base = leftover.new, self._bytes(file), before.get(file)
+            if leftover.is_displaced and held not in (base, on_disk):
+                log.warning("%s: putting back what was displaced when a crash came", file)
+                self.folder.put_back(leftover)
+            elif not leftover.is_displaced and held == head.files[file] and on_disk == base:
                 log.warning("finishing revision %d, which a crash cut off", revision.number)
-                target = self.folder.path / file
-                self.folder.publish([Prepared(target.resolve(), temporary, on_disk)])
-            elif held in (head.files[file], before.get(file), on_disk) or not held:
-                temporary.unlink()
+                self.folder.put_back(leftover)
             else:
-                log.warning("Cannot tell whose work %s is: look at it, then remove it", temporary)
+                self.folder.discard([leftover])
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -115,10 +122,7 @@ class Repository:
 
     def at(self, number: int) -> Checked:
         """The configuration of some revision. Raises NotFound."""
-        files = self.history.files(number)
-        source = _Recorded(files)
-        taken = Snapshot.take(source, main=self.main, folder=str(self.folder.path), env=self.env)
-        return check(taken, self.schema)
+        return self._check(self.history.files(number))
 
     def on_disk(self) -> Snapshot:
         """What lies on disk now. Raises NotFound or Unwritable."""
@@ -139,7 +143,9 @@ class Repository:
         except (NotFound, Unwritable) as error:
             self.missing = str(error)
             return None
-        self.missing = ""
+        self.missing = self._lost(snapshot)
+        if self.missing:
+            return None
         if self.head is not None and snapshot.digest == self.head.revision.digest:
             self.drift = None
             return None
@@ -159,9 +165,9 @@ class Repository:
     ) -> Head:
         """Make a revision of a candidate, on disk for good; head itself if nothing changes.
 
-        Raises Stale (another base), Drift (the disk is broken), Refused (errors, or warnings
-        the base did not have), what `edit.apply` raises, or Unwritable. Nothing has changed
-        then.
+        Raises Stale (another base), Busy (somebody is writing), Drift (the disk is broken),
+        Refused (errors, or warnings the base did not have), what `edit.apply` raises, or
+        Unwritable. Nothing has changed then.
         """
         for _ in range(TRIES):
             base = self._base(candidate.base)
@@ -179,9 +185,9 @@ class Repository:
                 return base
             try:
                 return self._publish(base, checked, candidate, origin)
-            except Stale:
+            except Busy:
                 log.info("%s is being written by somebody else: trying again", self.main)
-        raise Stale(f"{self.main} is being changed all the time: try again later")
+        raise Busy(f"{self.main} is being written by somebody else: try again")
 
     def preview(self, edits: tuple[Edit, ...]) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
@@ -193,23 +199,55 @@ class Repository:
         self.judge(checked, base.checked)
         return checked
 
-    def rollback(
-        self, number: int, author: str = "", message: str = "", *, base_number: int = 0
-    ) -> Head:
-        """Commit the files of an old revision as a new one. Raises as `commit` does.
+    def rollback(self, number: int, author: str = "", message: str = "") -> Head:
+        """Commit the files of an old revision as a new one. Raises as `commit` does."""
+        base = self._base(0)
+        files = self.history.files(number)
+        return self._take_up(base, files, author, message or f"rollback to revision {number}")
 
-        With base_number only if that is still the newest.
+    def revert(self, numbers: Iterable[int], author: str, message: str) -> Head:
+        """Commit the inverse of some revisions' diffs on top of head.
+
+        What anybody else changed since stays. Raises Conflict where that touches the same
+        lines, and as `commit` does; then nothing has changed.
         """
-        base = self._base(base_number)
-        old = self.at(number)
-        if not old.is_good:
-            raise Refused(f"revision {number} is not valid any more", old.errors)
-        if old.snapshot.files.keys() != base.checked.snapshot.files.keys():
-            raise Refused(f"revision {number} has other files than now: put them back by hand", ())
-        if old.snapshot.digest == base.revision.digest:
+        base = self._base(0)
+        files = dict(base.checked.snapshot.files)
+        for number in sorted(numbers, reverse=True):
+            after = self.history.files(number)
+            before = self.history.files(self.history.get(number).parent)
+            for file in before.keys() & after.keys() & files.keys():
+                files[file] = merge(after[file], files[file], before[file])
+        return self._take_up(base, files, author, message)
+
+    def _take_up(self, base: Head, files: Mapping[str, bytes], author: str, message: str) -> Head:
+        if files.keys() != base.checked.snapshot.files.keys():
+            raise Refused("that state has other files than now: put them back by hand", ())
+        checked = self._check(files)
+        if not checked.is_good:
+            raise Refused("that state is not valid any more", checked.errors)
+        if checked.snapshot.digest == base.revision.digest:
             return base
-        candidate = Candidate(0, (), author, message or f"rollback to revision {number}")
-        return self._publish(base, old, candidate, Origin.ROLLBACK)
+        return self._publish(base, checked, Candidate(0, (), author, message), Origin.ROLLBACK)
+
+    def _check(self, files: Mapping[str, bytes]) -> Checked:
+        taken = Snapshot.take(
+            _Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
+        )
+        return check(taken, self.schema)
+
+    def _lost(self, snapshot: Snapshot) -> str:
+        """Files of head that may only be away for a moment; "" when there is none."""
+        gone = set(self.head.checked.snapshot.files) - set(snapshot.files) if self.head else set()
+        if not gone:
+            self._lost_since = None
+            return ""
+        now = self.clock()
+        if self._lost_since is None:
+            self._lost_since = now
+        if now - self._lost_since >= self.vanished_s:
+            return ""
+        return f"{', '.join(sorted(gone))}: there is no such file any more"
 
     def judge(self, checked: Checked, base: Checked, *, force: bool = False) -> None:
         """Raise Refused if a candidate may not be committed on base."""

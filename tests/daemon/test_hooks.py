@@ -102,3 +102,12 @@ def test_much_output() -> None:
     outcome = run(("sh", "-c", "yes | head -c 1000000; echo end"), timeout_s=10)
     assert outcome.output.endswith("end")
     assert len(outcome.output) <= KEPT_OUTPUT_BYTES
+    endless = run(("yes",), timeout_s=0.3)
+    assert endless.code is None
+    assert len(endless.output) < KEPT_OUTPUT_BYTES + 100
+
+
+def test_a_hook_that_closes_its_output() -> None:
+    """It is waited for all the same."""
+    script = "exec >&- 2>&-; read -r line; exit 5"
+    assert run(("sh", "-c", script), timeout_s=10).code == 5

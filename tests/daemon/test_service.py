@@ -11,7 +11,8 @@ from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.daemon.jobs import State
 from omeconf.daemon.service import Committed, Service
-from omeconf.settings import Health, Hook, Reload, Settings
+from omeconf.errors import Refused, Unwritable
+from omeconf.settings import Health, HistorySettings, Hook, Reload, Settings
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
@@ -206,3 +207,76 @@ def test_stop_while_a_hook_hangs(make: Make, tmp_path: Path) -> None:
     again = make()
     wait_for(lambda: again.reloader.last is not None, "the reload at the start")
     assert again.repository.history.mark("running") == 2
+
+
+def test_a_failure_with_another_write_behind_it(make: Make, tmp_path: Path) -> None:
+    """Only what failed is taken back; the good write that came meanwhile stays and is reloaded."""
+    script = f'sleep 0.2; ! grep -q ">77<" {tmp_path}/conf/Server.xml'
+    service = make(script)
+    bad = commit(service, segment(77))
+    wait_for(lambda: calls(tmp_path), "the first call")
+    good = commit(service, segment(5, OTHER))
+    assert ended(bad) is State.REVERTED
+    assert ended(good) is State.HEALTHY
+    assert ">77<" not in live(tmp_path)
+    assert "<SegmentDuration>5</SegmentDuration>" in live(tmp_path)
+    status = service.submit(service.status).result(DEADLINE_S)
+    assert status["revision"]["running"] == status["revision"]["head"]
+
+
+def test_a_manual_edit_adopted_by_a_refused_write(make: Make, tmp_path: Path) -> None:
+    """The write is refused, but what it found on disk is reloaded all the same."""
+    service = make()
+    adopt = service.repository.adopt
+    edits = iter([None, MINIMAL.replace(">6<", ">4<")])
+
+    def adopt_late(author: str = "") -> Any:
+        text = next(edits, None)
+        if text is not None:
+            (tmp_path / "conf/Server.xml").write_text(text)
+        return adopt(author)
+
+    service.repository.adopt = adopt_late  # type: ignore[method-assign]
+    with pytest.raises(Refused):
+        commit(service, Candidate(0, (Edit(Verb.MERGE, APP, {"type": "dead"}),)))
+    wait_for(lambda: calls(tmp_path) == ["restart app 2"], "the reload of the manual edit")
+
+
+def test_a_mark_that_cannot_be_written(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk at the wrong moment does not end the reloads."""
+    service = make()
+    real = service.repository.history.set_marks
+
+    def refuse(**_: object) -> None:
+        raise Unwritable("cannot write the history: disk is full")
+
+    monkeypatch.setattr(service.repository.history, "set_marks", refuse)
+    assert ended(commit(service, segment(4))) is State.HEALTHY
+    assert service.is_alive
+    monkeypatch.setattr(service.repository.history, "set_marks", real)
+    assert ended(commit(service, segment(5))) is State.HEALTHY
+    assert service.repository.history.mark("running") == 3
+
+
+def test_what_was_being_tried_is_not_forgotten(make: Make, tmp_path: Path) -> None:
+    """After a crash in a reload the engine may run it, so going back is a reload too."""
+    first = make("sleep 60")
+    commit(first, segment(4))
+    wait_for(lambda: calls(tmp_path), "the call")
+    first.stop(0.1)
+    (tmp_path / "conf/Server.xml").write_text(MINIMAL)
+    second = make()
+    wait_for(lambda: len(calls(tmp_path)) == 2, "the reload at the start")
+    assert calls(tmp_path)[1] == "restart app 3"
+    wait_for(lambda: second.repository.history.mark("trying") is None)
+
+
+def test_old_revisions_are_pruned(make: Make) -> None:
+    """The history keeps as many revisions as the settings say."""
+    service = make(history=HistorySettings(keep=2))
+    for value in (2, 3, 4):
+        assert ended(commit(service, segment(value))) is State.HEALTHY
+    commit(service, segment(5))
+    numbers = [r.number for r in service.submit(service.revisions, 9, None).result(DEADLINE_S)]
+    assert numbers[:2] == [5, 4]
+    assert len(numbers) <= 3

@@ -19,6 +19,7 @@ class Watched:
         self.file = folder / "Server.xml"
         self.file.write_text("0")
         self.seen: list[str] = []
+        self.is_done = True
         self.watcher = Watcher(
             lambda: [folder],
             lambda: self.file.stat().st_mtime_ns if self.file.exists() else None,
@@ -28,8 +29,9 @@ class Watched:
         )
         self.watcher.start()
 
-    def look(self) -> None:
+    def look(self) -> bool:
         self.seen.append(self.file.read_text() if self.file.exists() else "gone")
+        return self.is_done
 
 
 @pytest.fixture
@@ -105,9 +107,19 @@ def test_without_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Where nothing can be watched, a look every so often finds the edit."""
     monkeypatch.setattr(Watcher, "_watch", lambda _: None)
     watched = Watched(tmp_path, look_every_s=0.05)
+    wait_for(lambda: watched.seen == ["0"], "the first look")
     watched.file.write_text("1")
-    wait_for(lambda: watched.seen == ["1"], "the look")
+    wait_for(lambda: watched.seen[-1] == "1", "the look")
     assert not watched.watcher.is_alive
+    watched.watcher.stop()
+
+
+def test_a_look_that_is_not_done(tmp_path: Path) -> None:
+    """What could not be taken up is looked at again, though nothing has changed."""
+    watched = Watched(tmp_path, look_every_s=0.02)
+    watched.is_done = False
+    wait_for(lambda: len(watched.seen) > 3, "several looks")
+    watched.is_done = True
     watched.watcher.stop()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import os
 import stat
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from omeconf.errors import Conflict, NotFound, Stale, Unwritable
+from omeconf.errors import Busy, Conflict, NotFound, Unwritable
+from omeconf.store import disk
 from omeconf.store.disk import Folder
 
 
@@ -40,7 +43,7 @@ def test_somebody_elses_edit_is_not_overwritten(folder: Folder) -> None:
     """If the file is not what the edit was made on, it stays as somebody made it."""
     prepared = folder.prepare({"Server.xml": b"new"}, {"Server.xml": b"old"}, nothing_included)
     (folder.path / "Server.xml").write_bytes(b"theirs")
-    with pytest.raises(Stale):
+    with pytest.raises(Busy):
         folder.publish(prepared)
     assert folder.read("Server.xml") == b"theirs"
     assert listing(folder) == ["Server.xml"]
@@ -48,7 +51,7 @@ def test_somebody_elses_edit_is_not_overwritten(folder: Folder) -> None:
 
 def test_an_open_writer_is_waited_for(folder: Folder) -> None:
     """Whoever still has the file open for writing would write into the displaced one."""
-    with (folder.path / "Server.xml").open("r+b"), pytest.raises(Stale):
+    with (folder.path / "Server.xml").open("r+b"), pytest.raises(Busy):
         publish(folder, b"new", b"old")
     assert folder.read("Server.xml") == b"old"
     publish(folder, b"new", b"old")
@@ -58,7 +61,7 @@ def test_several_files_or_none(folder: Folder) -> None:
     """If one of several files cannot be exchanged, the others are exchanged back."""
     (folder.path / "b.xml").write_bytes(b"b")
     new = {"Server.xml": b"1", "b.xml": b"2"}
-    with pytest.raises(Stale):
+    with pytest.raises(Busy):
         folder.publish(
             folder.prepare(new, {"Server.xml": b"old", "b.xml": b"other"}, nothing_included)
         )
@@ -135,7 +138,9 @@ def test_names_leave_our_temporaries_out(folder: Folder) -> None:
     (folder.path / "sub").mkdir()
     assert folder.names("") == ("Server.xml",)
     assert folder.names("no") is None
-    assert folder.leftovers(["Server.xml"]) == [("Server.xml", prepared.temporary)]
+    ((file, leftover),) = folder.leftovers(["Server.xml"])
+    assert (file, leftover.temporary, leftover.new) == ("Server.xml", prepared.temporary, b"x")
+    assert not leftover.is_displaced
     folder.discard([prepared])
 
 
@@ -144,3 +149,47 @@ def test_leases_are_given_back(folder: Folder) -> None:
     publish(folder, b"new", b"old")
     with (folder.path / "Server.xml").open("r+b") as file:
         assert fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_UNLCK
+
+
+def test_a_save_while_exchanging_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two saves in a row, one before and one after the exchange: the newest stays live."""
+    live = folder.path / "Server.xml"
+    prepared = folder.prepare({"Server.xml": b"new"}, {"Server.xml": b"old"}, nothing_included)
+    live.write_bytes(b"save 1")
+
+    def look(displaced: Path, base: bytes) -> bool:
+        assert (displaced.read_bytes(), base) == (b"save 1", b"old")
+        other = folder.path / "other"
+        other.write_bytes(b"save 2")
+        other.rename(live)
+        return False
+
+    monkeypatch.setattr(disk, "_is_quiet", look)
+    with pytest.raises(Busy):
+        folder.publish(prepared)
+    assert live.read_bytes() == b"save 2"
+    assert listing(folder) == ["Server.xml"]
+
+
+def test_unfinished_temporaries_go(folder: Folder) -> None:
+    """What was not even whole when the power went is nobody's work."""
+    (folder.path / ".omeconf-Server.xml-1-2.part").write_bytes(b"ha")
+    assert folder.leftovers(["Server.xml"]) == []
+    assert listing(folder) == ["Server.xml"]
+
+
+def test_without_the_exchange(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system lacks it, the old file is linked aside first: same result."""
+
+    class Libc:
+        def renameat2(self, *_: object) -> int:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr(disk, "_libc", Libc())
+    publish(folder, b"new", b"old")
+    assert folder.read("Server.xml") == b"new"
+    with pytest.raises(Busy):
+        publish(folder, b"newer", b"something else")
+    assert folder.read("Server.xml") == b"new"
+    assert listing(folder) == ["Server.xml"]

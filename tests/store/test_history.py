@@ -65,9 +65,10 @@ def test_withdraw(history: History) -> None:
 def test_marks(history: History) -> None:
     """Which revision runs, and which is well, outlives the daemon."""
     assert history.mark("running") is None
-    history.set_mark("running", 3)
-    history.set_mark("running", 4)
-    assert History(history.path).mark("running") == 4
+    history.set_marks(running=3, trying=3)
+    history.set_marks(running=4, trying=None)
+    again = History(history.path)
+    assert (again.mark("running"), again.mark("trying")) == (4, None)
 
 
 def test_only_the_owner_may_read(history: History) -> None:
@@ -97,3 +98,17 @@ def test_a_failed_append_is_no_revision(history: History) -> None:
     with pytest.raises(Unwritable, match="cannot write the history"):
         add(history, b"two", 1)
     assert other.execute("SELECT count(*) FROM revision").fetchone() == (1,)
+
+
+def test_prune(history: History) -> None:
+    """Old revisions go, by number and by age; what is marked stays, and the newest."""
+    for number in range(6):
+        add(history, str(number).encode(), number)
+    history.set_marks(running=1)
+    assert history.prune(keep=3, older_than=0) == 2
+    assert [r.number for r in history.newest()] == [6, 5, 4, 1]
+    assert history.files(1)["Server.xml"] == b"0"
+    assert history.prune(keep=3, older_than=2.0) == 2
+    assert [r.number for r in history.newest()] == [6, 1]
+    rows = sqlite3.connect(history.path).execute("SELECT count(*) FROM content").fetchone()
+    assert rows == (3,)

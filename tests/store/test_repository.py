@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
-from omeconf.errors import BadBody, Conflict, Drift, NotReady, Refused, Stale, Unwritable
+from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
@@ -173,6 +174,46 @@ def test_rollback(repository: Repository) -> None:
     assert repository.rollback(1).revision.number == 3
 
 
+def test_revert(repository: Repository) -> None:
+    """The inverse of a revision is made on top of what came after it."""
+    repository.commit(segment(4))
+    write(repository, live(repository).replace("1935", "1936"))
+    head = repository.revert([2], "me", "not well")
+    assert live(repository) == MINIMAL.replace("1935", "1936")
+    assert (head.revision.number, head.revision.message) == (4, "not well")
+    repository.commit(segment(5))
+    repository.commit(segment(7))
+    with pytest.raises(Conflict, match="both changed line 21"):
+        repository.revert([5], "me", "")
+
+
+def test_a_vanished_include_may_come_back(tmp_path: Path) -> None:
+    """A file that is away for a moment is not taken for deleted; after a while it is."""
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    include = '<VirtualHosts><VirtualHost include="v*.xml" />'
+    (conf / "Server.xml").write_text(MINIMAL.replace("<VirtualHosts>", include))
+    (conf / "v1.xml").write_text("<VirtualHost><Name>one</Name></VirtualHost>")
+    now = [100.0]
+    repository = Repository(
+        conf / "Server.xml", History(tmp_path / "h"), schema(), clock=lambda: now[0], vanished_s=2
+    )
+    repository.open()
+    (conf / "v1.xml").rename(conf / "away")
+    assert repository.adopt() is None
+    with pytest.raises(Drift, match=r"v1\.xml: there is no such file any more"):
+        repository.commit(segment(4))
+    (conf / "away").rename(conf / "v1.xml")
+    assert repository.commit(segment(4)).revision.number == 2
+    (conf / "v1.xml").unlink()
+    assert repository.adopt() is None
+    now[0] += 3
+    adopted = repository.adopt()
+    assert adopted is not None
+    assert adopted.revision.number == 3
+    repository.close()
+
+
 def test_restart(repository: Repository, tmp_path: Path) -> None:
     """A new daemon knows what the old one knew, and takes up what happened meanwhile."""
     repository.commit(segment(4))
@@ -198,32 +239,53 @@ def test_a_disk_that_refuses(repository: Repository, monkeypatch: pytest.MonkeyP
     assert head.number == repository.view().revision.number == 1
 
 
-def crashed(repository: Repository, folder: Path, temporary: bytes) -> Repository:
-    """The state after a crash between the history and the exchange of the files."""
+NEW = MINIMAL.replace(">6<", ">4<").encode()
+THEIRS = MINIMAL.replace("1935", "1936").encode()
+
+
+def crashed(
+    repository: Repository, folder: Path, *, live: bytes, temporary: bytes, suffix: str = "tmp"
+) -> Repository:
+    """A daemon started after a crash in the middle of publishing revision 2."""
     repository.commit(segment(4))
     repository.close()
     conf = repository.folder.path
-    (conf / "Server.xml").write_text(MINIMAL)
-    (conf / ".omeconf-Server.xml-0.tmp").write_bytes(temporary)
-    return opened(folder)
+    (conf / "Server.xml").write_bytes(live)
+    digest = hashlib.sha256(NEW).hexdigest()[:16]
+    (conf / f".omeconf-Server.xml-1-{digest}.{suffix}").write_bytes(temporary)
+    again = opened(folder)
+    assert list(conf.iterdir()) == [conf / "Server.xml"]
+    return again
 
 
-def test_crash_before_publishing(repository: Repository, tmp_path: Path) -> None:
-    """A recorded revision whose files wait beside the live ones is published at the start."""
-    new = MINIMAL.replace(">6<", ">4<").encode()
-    again = crashed(repository, tmp_path, new)
-    assert (again.folder.path / "Server.xml").read_bytes() == new
+def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> None:
+    """A recorded revision whose file waits beside the live one is published at the start."""
+    again = crashed(repository, tmp_path, live=MINIMAL.encode(), temporary=NEW)
+    assert live(again).encode() == NEW
     assert again.view().revision.number == 2
-    assert list(again.folder.path.iterdir()) == [again.folder.path / "Server.xml"]
+    again.close()
+
+
+def test_crash_after_the_exchange(repository: Repository, tmp_path: Path) -> None:
+    """What was displaced was the base: there is nothing to do but to clean up."""
+    again = crashed(repository, tmp_path, live=NEW, temporary=MINIMAL.encode())
+    assert live(again).encode() == NEW
+    assert again.view().revision.number == 2
+    again.close()
+
+
+def test_crash_with_somebodys_save_displaced(repository: Repository, tmp_path: Path) -> None:
+    """Their save is put back and adopted; ours was never acknowledged."""
+    again = crashed(repository, tmp_path, live=NEW, temporary=THEIRS)
+    assert live(again).encode() == THEIRS
+    assert (again.view().revision.number, again.view().revision.origin) == (3, Origin.FILE)
     again.close()
 
 
 def test_crash_while_writing(repository: Repository, tmp_path: Path) -> None:
-    """A half-written temporary is nobody's work that is known: it is kept, and reported."""
-    again = crashed(repository, tmp_path, b"<Server half")
-    left = again.folder.path / ".omeconf-Server.xml-0.tmp"
-    assert left.read_bytes() == b"<Server half"
-    assert (again.folder.path / "Server.xml").read_text() == MINIMAL
+    """A temporary that was never whole is removed."""
+    again = crashed(repository, tmp_path, live=NEW, temporary=b"<Server ha", suffix="part")
+    assert live(again).encode() == NEW
     again.close()
 
 
@@ -252,9 +314,9 @@ def test_somebody_who_never_stops(repository: Repository, monkeypatch: pytest.Mo
     """After a few tries the caller is told; nobody's work is lost."""
 
     def always(_: object) -> None:
-        raise Stale("Server.xml was changed by somebody else meanwhile")
+        raise Busy("Server.xml was changed by somebody else meanwhile")
 
     monkeypatch.setattr(repository.folder, "publish", always)
-    with pytest.raises(Conflict, match="being changed all the time"):
+    with pytest.raises(Conflict, match="is being written by somebody else: try again"):
         repository.commit(segment(4))
     assert live(repository) == MINIMAL

@@ -87,6 +87,8 @@ class Daemon:
         hook.chmod(0o755)
         self.settings_file = base / "omeconf.toml"
         self.settings_file.write_text(settings.replace("{hook}", str(hook)))
+        self.options: list[str] = []
+        """More options for `serve`."""
         self.process: subprocess.Popen[str] | None = None
         self.log_file = base / "log"
 
@@ -98,6 +100,7 @@ class Daemon:
                     sys.executable, "-m", "omeconf", "serve", str(self.server_xml),
                     "--config", str(self.settings_file), "--state", str(self.base / "state"),
                     "--socket", str(self.socket), "--show-token",
+                    *self.options,
                 ],
                 stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
@@ -165,6 +168,13 @@ class Daemon:
         answer = self.call("GET", path)
         assert answer.status == 200, answer.json
         return answer.response if path.startswith("/v1") else answer.json
+
+    def answers(self, token: str = TOKEN) -> bool:
+        """Whether it answers at its port, and takes the token."""
+        try:
+            return self.call("GET", "/v1/vhosts", token=token).status == 200
+        except OSError:
+            return False
 
     def status(self) -> dict[str, Any]:
         """Its status."""
