@@ -99,12 +99,11 @@ def check(
     Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
     """
     from omeconf.core.check import check as check_snapshot
-    from omeconf.core.schema import Schema
     from omeconf.core.snapshot import Snapshot
     from omeconf.settings import read_env
-    from omeconf.store.disk import Folder, shipped_xsd
+    from omeconf.store.disk import Folder, shipped_schema
 
-    schema = Schema(shipped_xsd(release))
+    schema = shipped_schema(release)
     env = read_env(env_file) if env_file else None
     files: list[str] = []
     violations: list[Violation] = []

@@ -22,7 +22,6 @@ import uvicorn
 
 from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
-from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import expand, read
 from omeconf.daemon.notify import notify
@@ -30,7 +29,7 @@ from omeconf.daemon.service import Service
 from omeconf.daemon.watcher import Watcher
 from omeconf.errors import BadSettings, Conflict, Unwritable
 from omeconf.settings import Settings, read_env
-from omeconf.store.disk import lock, shipped_xsd
+from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
 from omeconf.store.repository import Head, Repository
 
@@ -115,7 +114,7 @@ def open_service(places: Places, settings: Settings) -> Service:
     repository = Repository(
         places.server_xml,
         History(places.state / "history.sqlite"),
-        Schema(shipped_xsd(engine.release)),
+        shipped_schema(engine.release),
         clock=time.time,
         env=env,
         vanished_s=settings.watch.vanished_s,

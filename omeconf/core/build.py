@@ -18,10 +18,13 @@ from omeconf.core import structure
 from omeconf.core.document import Document
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.parse import Element
-from omeconf.core.schema import Item, Schema
+from omeconf.core.schema import Item, Release, Schema
 from omeconf.core.snapshot import Include, Snapshot
 from omeconf.core.violation import Severity, Violation
 from omeconf.errors import NotWellFormed
+
+LEGACY_SINCE: Release = (0, 13, 0)
+"""The first release that refuses to start beside a LastConfig.xml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class _Builder:
 
     def begin(self) -> None:
         main = self.snapshot.main
-        if self.snapshot.legacy:
+        if self.snapshot.legacy and self.schema.release >= LEGACY_SINCE:
             self.report_file(
                 main,
                 "legacy-file",
@@ -63,7 +66,7 @@ class _Builder:
         if document is None or not self.is_root(document, self.schema.root, "/"):
             return
         root = document.root
-        if is_ignored(root, self.snapshot.env):
+        if is_ignored(root, self.snapshot.env, self.schema.release):
             self.violations.append(
                 structure.at(
                     document,
@@ -159,7 +162,7 @@ class _Builder:
         self.violations += structure.names(node, env, lenient=lenient)
         written: dict[str, list[Element]] = {}
         for child in node.element.children:
-            if child.name in node.item.children and not is_ignored(child, env):
+            if child.name in node.item.children and not is_ignored(child, env, self.schema.release):
                 written.setdefault(child.name, []).append(child)
         for name, item in node.item.children.items():
             found = written.get(name, [])

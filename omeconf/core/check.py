@@ -69,8 +69,9 @@ def check(snapshot: Snapshot, schema: Schema) -> Checked:
             is_clean = gated.get(node.document.file) and value_type.reads not in REFUSING
             if not is_clean or "${" in node.element.value:
                 violations += check_value(node, value_type, snapshot.env)
-        for rule in RULES:
-            violations += rule(tree.root, snapshot.env)
+        for rule, since in RULES.items():
+            if schema.release >= since:
+                violations += rule(tree.root, snapshot.env)
     return Checked(snapshot, tree.root, tuple(sorted(dict.fromkeys(violations), key=sort_key)))
 
 

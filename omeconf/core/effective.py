@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from omeconf.core.document import Document
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
-from omeconf.core.schema import Item
+from omeconf.core.schema import NEWEST, Item, Release
 from omeconf.core.snapshot import Include
 from omeconf.core.values import expand
 from omeconf.core.violation import Severity, Violation
 from omeconf.errors import NotFound
 
+IGNORE_SINCE: Release = (0, 15, 13)
 _WILDCARD = re.compile(r"[*?]")
 
 
@@ -175,7 +176,11 @@ class EffectiveElement:
         child.place = len(siblings)
 
 
-def is_ignored(element: Element, env: Mapping[str, str] | None) -> bool:
-    """Whether the engine counts an element as absent."""
+def is_ignored(
+    element: Element, env: Mapping[str, str] | None, release: Release = (0, 21, NEWEST)
+) -> bool:
+    """Whether the engine counts an element as absent; releases before 0.15.13 never do."""
+    if release < IGNORE_SINCE:
+        return False
     value = element.attributes.get("ignore")
     return value is not None and expand(value, env) == "true"

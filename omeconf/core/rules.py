@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from omeconf.core.effective import EffectiveElement
+from omeconf.core.schema import Release
 from omeconf.core.values import expand, read, to_bool, to_int
 from omeconf.core.violation import Severity, Violation
 
@@ -285,18 +286,20 @@ HTTP_MODULES = (
 )
 """The parts of Bind that share HTTP servers by port."""
 
-RULES: tuple[Rule, ...] = (
-    unique_virtual_hosts,
-    unique_applications,
-    unique_output_profiles,
-    codec_and_bitrate,
-    key_frame_interval,
-    playlists,
-    track_sets,
-    subtitles,
-    api_token,
-    http_and_https,
-)
+ALWAYS: Release = (0, 0, 0)
+RULES: Mapping[Rule, Release] = {
+    unique_virtual_hosts: ALWAYS,
+    unique_applications: ALWAYS,
+    unique_output_profiles: ALWAYS,
+    codec_and_bitrate: ALWAYS,
+    key_frame_interval: ALWAYS,
+    playlists: ALWAYS,
+    track_sets: ALWAYS,
+    subtitles: ALWAYS,
+    api_token: (0, 13, 0),
+    http_and_https: ALWAYS,
+}
+"""Every rule, with the first release that is known to go by it."""
 
 
 def _text(node: EffectiveElement | None, path: str, env: Env) -> str | None:

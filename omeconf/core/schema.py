@@ -21,6 +21,11 @@ SERVER, VIRTUAL_HOST, APPLICATION, NONE = "server", "virtualHost", "application"
 """Scopes: what has to restart when an element changes."""
 
 
+Release = tuple[int, int, int]
+NEWEST = 999
+"""Stands for the newest release of a series."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facets:
     """One way to write a value: a restriction of an XSD base type."""
@@ -85,10 +90,14 @@ class Former:
     """A name that older releases had, or that manuals had wrong."""
 
     name: str
+    since: str
+    """The first release with it; "" for 0.11.0 or older."""
     until: str
     """The last release with it; "" if none ever had it."""
     use: str
     """What to write instead; "" if nothing took its place."""
+    type: str
+    """The XSD type it had in those releases; "" if that is not known."""
 
 
 @dataclass(eq=False, slots=True)
@@ -115,6 +124,11 @@ class Item:
     macros: tuple[str, ...] = ()
     since: str = ""
     formers: tuple[Former, ...] = ()
+    newer: dict[str, str] = field(default_factory=dict)
+    """Children that only later releases have, with the first that has them."""
+    release: Release = (0, 21, NEWEST)
+    is_strict: bool = False
+    """Whether the release insists on every required child (0.12 and older)."""
     children: dict[str, Item] = field(default_factory=dict)
     """By element name, in the order in which the engine registers (and writes) them."""
     attributes: dict[str, ValueType] = field(default_factory=dict)
@@ -157,7 +171,9 @@ class Item:
         It does only along an unbroken chain of required parents, up to the root or the
         nearest list item (tried on all 119 required elements).
         """
-        return self.is_required and self.parent is not None and self.parent._arms_children
+        if not self.is_required or self.parent is None:
+            return False
+        return self.is_strict or self.parent._arms_children
 
     @property
     def _arms_children(self) -> bool:
@@ -208,18 +224,30 @@ class Item:
 class Schema:
     """One release series' XSD: the model, and the gate."""
 
-    def __init__(self, xsd: bytes) -> None:
-        """Read an annotated XSD; ValueError if it is not one."""
+    def __init__(self, xsd: bytes, release: str = "") -> None:
+        """Read an annotated XSD; ValueError if it is not one.
+
+        The model has what a release of the series knows, the newest unless told.
+        """
         tree = etree.fromstring(xsd, _parser())
-        self.release = tree.get("version", "")
+        self.series = tree.get("version", "")
+        self.release = parse_release(release or self.series)
+        strict = tree.find(f"{_XS}annotation/{_XS}appinfo/{_O}release")
+        self.is_strict = strict is not None and strict.get("strict") == "true"
         self._gate = etree.XMLSchema(tree)
         self._complex = {e.get("name", ""): e for e in tree.iterchildren(f"{_XS}complexType")}
         self._simple = {e.get("name", ""): e for e in tree.iterchildren(f"{_XS}simpleType")}
         self._types: dict[str, ValueType] = {}
         declared = next(tree.iterchildren(f"{_XS}element"))
         self.root = self._item(declared, None)
-        self.gated = {element.get("name", "") for element in tree.iterchildren(f"{_XS}element")}
-        """Names of root elements that the gate knows."""
+        is_whole = self.release >= max(
+            parse_release(found.get(name, ""))
+            for found in tree.iter(f"{_O}item", f"{_O}former")
+            for name in ("since", "until")
+        )
+        roots = {element.get("name", "") for element in tree.iterchildren(f"{_XS}element")}
+        self.gated = roots if is_whole else set()
+        """Names of root elements that the gate knows; none for an older release."""
 
     def gate(self, data: bytes) -> bool:
         """Whether lxml finds nothing wrong: then structure and values are clean.
@@ -255,10 +283,10 @@ class Schema:
     # -- reading the XSD -------------------------------------------------------------------
 
     def _item(self, element: etree._Element, parent: Item | None) -> Item:
+        """The item of an element declaration, or of a former element, with all below it."""
         name = element.get("name", "")
         facts = _facts(element)
-        type_name = element.get("type", "")
-        complex_type = self._complex[type_name]
+        complex_type = self._complex[element.get("type", "")]
         item = Item(
             name=name,
             parent=parent,
@@ -277,15 +305,25 @@ class Schema:
             macros=tuple(facts.get("macros", "").split()),
             since=facts.get("since", ""),
             formers=tuple(
-                Former(f.get("name", ""), f.get("until", ""), f.get("use", ""))
+                Former(*(f.get(fact, "") for fact in ("name", "since", "until", "use", "type")))
                 for f in element.iterfind(f"{_XS}annotation/{_XS}appinfo/{_O}former")
             ),
+            release=self.release,
+            is_strict=self.is_strict,
         )
         for attribute in complex_type.iterchildren(f"{_XS}attribute"):
             item.attributes[attribute.get("name", "")] = self._type(attribute.get("type", ""))
         for group in complex_type.iterchildren(f"{_XS}all", f"{_XS}choice"):
             for child in group.iterchildren(f"{_XS}element"):
-                item.children[child.get("name", "")] = self._item(child, item)
+                since = _facts(child).get("since", "")
+                if parse_release(since) > self.release:
+                    item.newer[child.get("name", "")] = since
+                else:
+                    item.children[child.get("name", "")] = self._item(child, item)
+        for former in element.iterfind(f"{_XS}annotation/{_XS}appinfo/{_O}former[@type]"):
+            first, last = (parse_release(former.get(end, "")) for end in ("since", "until"))
+            if first <= self.release <= last:
+                item.children[former.get("name", "")] = self._item(former, item)
         return item
 
     def _leaf_type(self, complex_type: etree._Element) -> ValueType | None:
@@ -307,6 +345,17 @@ class Schema:
                 says=facts.get("says", ""),
             )
         return self._types[name]
+
+
+def parse_release(text: str) -> Release:
+    """``0.16.8`` as numbers; of ``0.16`` the newest is meant; "" is before all others.
+
+    Raises ValueError.
+    """
+    if not text:
+        return (0, 0, 0)
+    major, minor, *patch = (int(part) for part in text.removeprefix("v").split("."))
+    return (major, minor, patch[0] if patch else NEWEST)
 
 
 def _parser(encoding: str | None = None) -> etree.XMLParser:

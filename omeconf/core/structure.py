@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from omeconf.core.document import Document
-from omeconf.core.effective import EffectiveElement, is_ignored
+from omeconf.core.effective import IGNORE_SINCE, EffectiveElement, is_ignored
 from omeconf.core.parse import Element
 from omeconf.core.schema import Item
 from omeconf.core.values import expand
@@ -41,7 +41,7 @@ def names(node: EffectiveElement, env: Env, *, lenient: bool) -> Iterator[Violat
         if child.name in item.children:
             continue
         path = f"{node.place_path}/{child.name}"
-        if is_ignored(child, env):
+        if is_ignored(child, env, item.release):
             yield at(
                 document,
                 child,
@@ -81,7 +81,7 @@ def attributes(node: EffectiveElement, env: Env) -> Iterator[Violation]:
             continue
         if name == "include" and (item.is_object or item.is_list):
             continue
-        if name != "ignore":
+        if name != "ignore" or item.release < IGNORE_SINCE:
             yield node.violation(
                 Severity.WARNING,
                 "unknown-attribute",
@@ -168,6 +168,8 @@ def unknown_hint(item: Item, name: str) -> str:
             gone = f"it was removed after {former.until}" if former.until else ""
             use = f"use {former.use}" if former.use else "remove it"
             return f"{gone}: {use}" if gone else use
+    if name in item.newer:
+        return f"it is known from {item.newer[name]} on"
     same = next((known for known in item.children if known.lower() == name.lower()), None)
     if same:
         return f"write <{same}>: letter case matters"

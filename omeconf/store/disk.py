@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
+from omeconf.core.schema import Schema, parse_release
 from omeconf.errors import BadSettings, Busy, Conflict, NotFound, Unwritable
 
 _AT_FDCWD = -100
@@ -35,14 +36,23 @@ _DIGEST_CHARS = 16
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def shipped_xsd(release: str = "0.21") -> bytes:
-    """The XSD of a release series, from the wheel or from a source tree. Raises BadSettings."""
-    name = f"ome-{release}.xsd"
-    for folder in (files("omeconf") / "xsd", Path(__file__).parents[2] / "xsd"):
-        found = folder / name
-        if found.is_file():
-            return found.read_bytes()
-    raise BadSettings(f"there is no schema for release {release}; there is one for 0.21")
+def shipped_schema(release: str = "0.21") -> Schema:
+    """The schema of a release of the engine, 0.12 to 0.21. Raises BadSettings."""
+    try:
+        wanted = parse_release(release)
+    except ValueError:
+        raise BadSettings(f'"{release}" is not a release, such as 0.21 or 0.16.8') from None
+    if wanted[:2] not in {(0, minor) for minor in range(12, 22)}:
+        raise BadSettings(f"there is no schema for release {release}: 0.12 to 0.21 are known")
+    series = "0.12" if wanted[:2] == (0, 12) else "0.21"
+    return Schema(shipped_xsd(series), release)
+
+
+def shipped_xsd(series: str = "0.21") -> bytes:
+    """The XSD of a release series, from the wheel or from a source tree."""
+    name = f"ome-{series}.xsd"
+    packed = files("omeconf") / "xsd" / name
+    return (packed if packed.is_file() else Path(__file__).parents[2] / "xsd" / name).read_bytes()
 
 
 @contextmanager
