@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from omeconf.core.build import build
 from omeconf.core.effective import EffectiveElement
+from omeconf.core.lint import LINTS
+from omeconf.core.logger import check_logger
 from omeconf.core.rules import RULES
 from omeconf.core.schema import Item, Schema, ValueType
 from omeconf.core.snapshot import Snapshot
@@ -72,6 +74,10 @@ def check(snapshot: Snapshot, schema: Schema) -> Checked:
         for rule, since in RULES.items():
             if schema.release >= since:
                 violations += rule(tree.root, snapshot.env)
+        for lint in LINTS:
+            violations += lint(tree.root, snapshot.env)
+    if snapshot.logger is not None:
+        violations += check_logger(snapshot.logger)
     return Checked(snapshot, tree.root, tuple(sorted(dict.fromkeys(violations), key=sort_key)))
 
 
@@ -99,9 +105,9 @@ def _presence(node: EffectiveElement) -> Iterator[Violation]:
             )
         elif item.is_object or item.default is None:
             yield node.violation(
-                Severity.ADVICE,
+                Severity.WARNING,
                 "missing-element",
-                f"<{node.item.name}> is of little use without a <{name}>",
+                f"<{node.item.name}> should have a <{name}>: the engine goes on without",
                 hint=_example(item),
             )
 

@@ -249,6 +249,8 @@ class Document:
         sibling = anchor or parent.children[0]
         lead = self._line_lead(sibling)
         unit = self._unit(sibling)
+        if lead is None and anchor is not None:
+            lead = self._lead_of_shared_line(parent, anchor)
         if lead is None:
             gap = b"" if anchor is None else self._gap(parent, anchor)
             at = sibling.start if anchor is None else anchor.end
@@ -335,6 +337,16 @@ class Document:
             return self.newline, b""
         newline, indent = self._blank_lead(element.start)
         return None if indent is None else (newline, indent)
+
+    def _lead_of_shared_line(self, parent: Element, last: Element) -> tuple[bytes, bytes] | None:
+        """Line end and indentation of a line that several children share, if `last` ends it."""
+        line_end = self._end_of_line(last.end)
+        start = self._text.rfind(b"\n", 0, last.start) + 1
+        if line_end is None or start <= parent.open_end or self._text[line_end] == ord("<"):
+            return None
+        newline = b"\r\n" if self._text[:start].endswith(b"\r\n") else b"\n"
+        line = self._text[start : last.start]
+        return newline, line[: len(line) - len(line.lstrip(b" \t"))]
 
     def _blank_lead(self, offset: int) -> tuple[bytes, bytes | None]:
         start = offset

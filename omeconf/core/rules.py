@@ -1,7 +1,7 @@
 """What the XSD cannot say: one small function a rule, each on the effective tree.
 
-Every rule here is an error because the engine (0.21.0, tried) refuses to load or to start, or
-starts without the application. Names of elements below a virtual host are relative to it.
+These are errors: the engine (0.21.0, tried) refuses to load or to start, or starts without the
+application. What it takes otherwise than written, or as probably not meant, is in `lint.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def unique_applications(root: EffectiveElement, env: Env) -> Iterator[Violation]
     for host in root.every("VirtualHosts/VirtualHost"):
         seen: dict[str, EffectiveElement] = {}
         for application in host.every("Applications/Application"):
-            name = _text(application, "Name", env)
+            name = text_at(application, "Name", env)
             if name is None:
                 continue
             other = seen.setdefault(name.replace("#", "_"), application)
@@ -104,7 +104,7 @@ def unique_output_profiles(root: EffectiveElement, env: Env) -> Iterator[Violati
                     else f"The {child} is used twice: {name}",
                 )
         for profile in profiles:
-            if profile.first("Name") and _text(profile, "Name", env) == "":
+            if profile.first("Name") and text_at(profile, "Name", env) == "":
                 yield _error(
                     profile,
                     "dropped-application",
@@ -117,7 +117,7 @@ def codec_and_bitrate(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Audio and video that are not bypassed must say how they are encoded."""
     for kind in ("Video", "Audio"):
         for encode in root.every(f"{PROFILES}/Encodes/{kind}"):
-            if to_bool(_text(encode, "Bypass", env) or ""):
+            if to_bool(text_at(encode, "Bypass", env) or ""):
                 continue
             for name in ("Codec", "Bitrate"):
                 if encode.first(name) is None:
@@ -133,10 +133,10 @@ def codec_and_bitrate(root: EffectiveElement, env: Env) -> Iterator[Violation]:
 def key_frame_interval(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """1 to 10000 ms when the type is exactly time, else 0 to 600 frames."""
     for encode in root.every(f"{PROFILES}/Encodes/Video"):
-        text = _text(encode, "KeyFrameInterval", env)
+        text = text_at(encode, "KeyFrameInterval", env)
         if text is None:
             continue
-        is_time = _text(encode, "KeyFrameIntervalType", env) == "time"
+        is_time = text_at(encode, "KeyFrameIntervalType", env) == "time"
         least, most = (1, 10000) if is_time else (0, 600)
         if not least <= to_int(text) <= most and 0 <= to_int(text) <= 10000:
             unit = "milliseconds" if is_time else "frames"
@@ -171,7 +171,7 @@ def playlists(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                 )
             for rendition in playlist.all("Rendition"):
                 for kind, names in encodes.items():
-                    name_or_none = _text(rendition, kind, env)
+                    name_or_none = text_at(rendition, kind, env)
                     if name_or_none is None or name_or_none in names:
                         continue
                     known = ", ".join(sorted(names)) or "none"
@@ -211,8 +211,8 @@ def subtitles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Enabled subtitles need a rendition; the default label must be one of theirs."""
     for where in ("Subtitles", "OutputProfiles/MediaOptions/Subtitles"):
         for node in root.every(f"{APPLICATIONS}/{where}"):
-            labels = [_text(rendition, "Label", env) for rendition in node.all("Rendition")]
-            if to_bool(_text(node, "Enable", env) or "") and not labels:
+            labels = [text_at(rendition, "Label", env) for rendition in node.all("Rendition")]
+            if to_bool(text_at(node, "Enable", env) or "") and not labels:
                 yield _error(
                     node,
                     "missing-element",
@@ -220,7 +220,7 @@ def subtitles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                     child="Enable",
                     says="Subtitle is enabled but no renditions are defined",
                 )
-            default = _text(node, "DefaultLabel", env)
+            default = text_at(node, "DefaultLabel", env)
             if default and None not in labels and default not in labels:
                 yield _error(
                     node,
@@ -236,7 +236,7 @@ def api_token(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     api = root.below("Bind/Managers/API")
     if api is None or not (api.first("Port") or api.first("TLSPort")):
         return
-    if _text(root, "Managers/API/AccessToken", env) in ("", None) and not _is_unknown(
+    if text_at(root, "Managers/API/AccessToken", env) in ("", None) and not _is_unknown(
         root, "Managers/API/AccessToken", env
     ):
         yield api.violation(
@@ -248,6 +248,22 @@ def api_token(root: EffectiveElement, env: Env) -> Iterator[Violation]:
         )
 
 
+def srt_options(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+    """Options of the SRT socket that the engine cannot set end its start."""
+    for side in ("Providers", "Publishers"):
+        for option in root.every(f"Bind/{side}/SRT/Options/Option"):
+            key = text_at(option, "Key", env)
+            if key in ("SRTO_RCVSYN", "SRTO_SNDSYN", "SRTO_LINGER"):
+                yield _error(
+                    option,
+                    "invalid-value",
+                    f"the engine cannot set {key}",
+                    child="Key",
+                    hint="remove this option",
+                    says=f"Could not set SRT option: {key}",
+                )
+
+
 def http_and_https(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """One address cannot serve HTTP and HTTPS: the start fails."""
     plain: dict[object, EffectiveElement] = {}
@@ -255,7 +271,7 @@ def http_and_https(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     for where in HTTP_MODULES:
         for name in ("Port", "TLSPort"):
             node = root.below(f"Bind/{where}/{name}")
-            text = _text(node, "", env) if node else None
+            text = text_at(node, "", env) if node else None
             reading = read("port", text) if text is not None else None
             if node is None or reading is None or reading.refusal:
                 continue
@@ -297,19 +313,20 @@ RULES: Mapping[Rule, Release] = {
     track_sets: ALWAYS,
     subtitles: ALWAYS,
     api_token: (0, 13, 0),
+    srt_options: ALWAYS,
     http_and_https: ALWAYS,
 }
 """Every rule, with the first release that is known to go by it."""
 
 
-def _text(node: EffectiveElement | None, path: str, env: Env) -> str | None:
+def text_at(node: EffectiveElement | None, path: str, env: Env) -> str | None:
     """The value at a path, with macros; None if it is absent or not known."""
     found = node.below(path) if node and path else node
     return expand(found.element.value, env) if found else None
 
 
 def _is_unknown(node: EffectiveElement, path: str, env: Env) -> bool:
-    return node.below(path) is not None and _text(node, path, env) is None
+    return node.below(path) is not None and text_at(node, path, env) is None
 
 
 def _twins(
@@ -318,7 +335,7 @@ def _twins(
     """Those whose child has the text of an earlier one."""
     seen: set[str] = set()
     for node in nodes:
-        text = _text(node, child, env)
+        text = text_at(node, child, env)
         if text is not None:
             if text in seen:
                 yield node, text
@@ -330,7 +347,7 @@ def _encode_names(profile: EffectiveElement, kind: str, env: Env) -> set[str]:
     names: set[str] = set()
     unnamed = 0
     for encode in profile.every(f"Encodes/{kind}"):
-        name = _text(encode, "Name", env)
+        name = text_at(encode, "Name", env)
         if not name:
             name, unnamed = f"{kind.lower()}_{unnamed}", unnamed + 1
         names.add(name)

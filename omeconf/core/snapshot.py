@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -18,6 +19,7 @@ from omeconf.core.document import Document
 from omeconf.core.values import expand
 from omeconf.errors import NotFound, NotWellFormed, Unwritable
 
+LOGGER_FILE = "Logger.xml"
 LEGACY_FILES = ("LastConfig.xml", "LastConfig.json")
 """With one of these in its folder the engine (0.13.0 and newer) refuses to start."""
 
@@ -55,6 +57,7 @@ class Snapshot:
         includes: Mapping[Include, tuple[str, ...] | None] | None = None,
         unreadable: Mapping[str, str] | None = None,
         legacy: str = "",
+        logger: bytes | None = None,
         parsed: Mapping[str, Document] | None = None,
     ) -> None:
         self.files = dict(files)
@@ -69,6 +72,8 @@ class Snapshot:
         """Files that are there but could not be read, with the reason."""
         self.legacy = legacy
         """A file in the folder that keeps the engine from starting; "" if there is none."""
+        self.logger = logger
+        """Logger.xml beside it, which is checked too, but not managed; None if there is none."""
         self._parsed = {f: d for f, d in (parsed or {}).items() if files.get(f) == d.data}
 
     @classmethod
@@ -92,6 +97,9 @@ class Snapshot:
             }
         names = source.names("") or ()
         snapshot.legacy = next((name for name in LEGACY_FILES if name in names), "")
+        if LOGGER_FILE in names and main != LOGGER_FILE:
+            with suppress(NotFound, Unwritable):
+                snapshot.logger = source.read(LOGGER_FILE)
         waiting, seen = [(main, "")], set()
         while waiting:
             file, current = waiting.pop()
@@ -131,6 +139,7 @@ class Snapshot:
             includes=self.includes,
             unreadable=self.unreadable,
             legacy=self.legacy,
+            logger=self.logger,
             parsed={**self._parsed, **documents},
         )
 

@@ -117,7 +117,7 @@ def test_virtual_hosts(api: Api_) -> None:
         "message": "OK", "response": ["default"], "statusCode": 200,
     }  # fmt: skip
     assert api.call("GET", HOST).json()["response"] == {
-        "name": "default", "signedPolicy": {"secretKey": "hush"},
+        "host": {"names": ["*"]}, "name": "default", "signedPolicy": {"secretKey": "hush"},
     }  # fmt: skip
     assert api.message("GET", "/v1/vhosts/x") == (
         404, "[HTTP] Could not find the virtual host: [x] (404)",

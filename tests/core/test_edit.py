@@ -89,7 +89,7 @@ def test_create_writes_missing_wrappers() -> None:
     bare += "\t</VirtualHosts>\n</Server>\n"
     after = edited(checked(bare), Verb.CREATE, APP, {"name": "app", "type": "live"})
     assert (
-        "\t\t\t<Name>default</Name>\n\t\t\t<Applications>\n\t\t\t\t<Application>\n"
+        "</Host>\n\t\t\t<Applications>\n\t\t\t\t<Application>\n"
         "\t\t\t\t\t<Name>app</Name>\n" in text(after)
     )
 

@@ -8,16 +8,17 @@ from omeconf.errors import NotFound
 from tests.support import MINIMAL, checked, codes, tree
 
 HOST = """<VirtualHost>
-	<Name>{name}</Name>
+	<Name>{name}</Name><Host><Names><Name>{name}</Name></Names></Host>
 	<Applications><Application><Name>live</Name><Type>live</Type></Application></Applications>
 </VirtualHost>
 """
 
 
 def with_include(pattern: str) -> str:
-    return MINIMAL.replace(
+    text = MINIMAL.replace(
         "<VirtualHosts>", f'<VirtualHosts>\n\t\t<VirtualHost include="{pattern}" />'
     )
+    return text.replace("<Name>*</Name>", "<Name>default.example.com</Name>")
 
 
 def hosts(found: object) -> list[str]:
@@ -68,7 +69,7 @@ def test_object_includes_need_exactly_one_file() -> None:
         MINIMAL[MINIMAL.index("<Providers>") : MINIMAL.index("</Bind>")], ""
     )
     bind = "<Bind><Providers><RTMP><Port>1940</Port></RTMP></Providers></Bind>"
-    assert codes(checked(text)) == ["missing-element", "include-not-one"]
+    assert codes(checked(text)) == ["missing-element", "include-not-one", "not-bound"]
     one = checked(text, {"bind.xml": bind})
     assert one.root is not None
     assert one.root.value("Bind/Providers/RTMP/Port") == "1940"

@@ -8,7 +8,8 @@ from tests.support import checked
 
 SERVER = """<Server version="8"><Type>origin</Type><IP>*</IP>{bind}{managers}
 <VirtualHosts>{hosts}</VirtualHosts></Server>"""
-HOST = "<VirtualHost><Name>{}</Name><Applications>{}</Applications></VirtualHost>"
+HOST = """<VirtualHost><Name>{0}</Name><Host><Names><Name>{0}</Name></Names></Host>
+<Applications>{1}</Applications></VirtualHost>"""
 APP = "<Application><Name>{}</Name><Type>live</Type>{}</Application>"
 PROFILES = "<OutputProfiles>{}</OutputProfiles>"
 PROFILE = """<OutputProfile><Name>{}</Name><OutputStreamName>{}</OutputStreamName>{}</OutputProfile>

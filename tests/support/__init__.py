@@ -27,11 +27,11 @@ MINIMAL = """<?xml version="1.0" encoding="UTF-8"?>
 			<RTMP>
 				<Port>1935</Port>
 			</RTMP>
-		</Providers>
+		</Providers><Publishers ><LLHLS ><Port>3333</Port></LLHLS ></Publishers >
 	</Bind>
 	<VirtualHosts>
 		<VirtualHost>
-			<Name>default</Name>
+			<Name>default</Name><Host><Names><Name>*</Name></Names></Host>
 			<Applications>
 				<Application>
 					<Name>app</Name>
@@ -51,6 +51,8 @@ MINIMAL = """<?xml version="1.0" encoding="UTF-8"?>
 	</VirtualHosts>
 </Server>
 """
+"""Nothing is wrong with it. (The blanks before > keep the bound LLHLS out of the way of tests
+that replace the application's.)"""
 
 
 @cache
