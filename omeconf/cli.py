@@ -18,8 +18,7 @@ from typing import Any
 import click
 
 from omeconf import __version__
-from omeconf.client import Client
-from omeconf.core.violation import Severity, Violation
+from omeconf.core.violation import Severity
 from omeconf.errors import OmeconfError
 
 DEFAULT_STATE = "/var/lib/omeconf"
@@ -66,6 +65,15 @@ def main() -> None:
     """
 
 
+_ENV = click.option(
+    "--env",
+    "env_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The engine's environment (NAME=value lines), for ${env:...}.",
+)
+
+
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -74,15 +82,9 @@ def main() -> None:
     default="0.21",
     show_default=True,
     metavar="RELEASE",
-    help="The release of the engine to check for.",
+    help="The release of the engine to check for, 0.12 to 0.21; 0.16.8 is one, too.",
 )
-@click.option(
-    "--env",
-    "env_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The engine's environment (NAME=value lines), for ${env:...}.",
-)
+@_ENV
 @click.option("--strict", is_flag=True, help="Warnings fail the check too.")
 @click.option(
     "--format",
@@ -96,60 +98,61 @@ def check(
 ) -> None:
     """Find every mistake in Server.xml files, or in configuration folders.
 
+    Files that are included, and Logger.xml, are looked at too.
+
     Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
     """
-    from omeconf.core.check import check as check_snapshot
-    from omeconf.core.snapshot import Snapshot
-    from omeconf.settings import read_env
-    from omeconf.store.disk import Folder, shipped_schema
+    from omeconf import report
+    from omeconf.offline import check_paths
 
-    schema = shipped_schema(release)
-    env = read_env(env_file) if env_file else None
-    files: list[str] = []
-    violations: list[Violation] = []
-    for path in paths:
-        server_xml = path / "Server.xml" if path.is_dir() else path
-        folder = Folder(server_xml.parent)
-        snapshot = Snapshot.take(folder, main=server_xml.name, folder=str(folder.path), env=env)
-        shown = "" if path.is_dir() and len(paths) == 1 else f"{server_xml.parent}/"
-        shown = shown.removeprefix("./")
-        for violation in check_snapshot(snapshot, schema).violations:
-            is_inside = snapshot.is_inside(violation.file)
-            name = f"{shown}{violation.file}" if is_inside else violation.file
-            violations.append(dataclasses.replace(violation, file=name))
-        files.append(str(server_xml))
-    _print_violations(files, violations, form)
-    failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
-    sys.exit(any(violation.severity in failing for violation in violations))
-
-
-def _print_violations(files: list[str], violations: list[Violation], form: str) -> None:
+    found = check_paths(paths, release, env_file)
     if form == "json":
-        found = {"files": files, "violations": [v.as_json() for v in violations]}
-        click.echo(json.dumps(found, indent=2))
-        return
-    for violation in violations:
-        click.echo(_github(violation) if form == "github" else _coloured(violation))
-    if form == "text":
-        errors = sum(v.severity is Severity.ERROR for v in violations)
-        verdict = f"{errors} error{'s' * (errors != 1)}" if errors else "the engine takes this"
-        others = len(violations) - errors
-        more = f", and {others} of lesser weight" if others else ""
-        click.echo(f"{', '.join(files)}: {verdict}{more}", err=bool(errors))
+        click.echo(report.as_json(found), nl=False)
+    elif form == "github":
+        click.echo(report.as_annotations(found), nl=False)
+    else:
+        click.echo(report.as_text(found), nl=False)
+        click.echo(report.verdict(found), err=found.has(Severity.ERROR))
+    failing = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+    sys.exit(found.has(*failing))
 
 
-def _coloured(violation: Violation) -> str:
-    colour = {"error": "red", "warning": "yellow", "advice": "cyan"}[violation.severity.value]
-    word = click.style(violation.severity.value, fg=colour, bold=True)
-    return str(violation).replace(f": {violation.severity.value}: ", f": {word}: ", 1)
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "release",
+    default="0.21",
+    show_default=True,
+    metavar="RELEASE",
+    help="The release of the engine that is to take the files.",
+)
+@_ENV
+@click.option("--dry-run", is_flag=True, help="Only print the diff; change nothing.")
+def migrate(path: Path, release: str, env_file: Path | None, *, dry_run: bool) -> None:
+    """Rewrite what older releases of the engine named otherwise.
 
+    PATH is a Server.xml or a configuration folder. What was renamed is renamed, what lies
+    elsewhere now is moved, what is gone is put into a comment with the reason; every other byte
+    stays. Prints the diff to standard output (patch -R takes it back) and what was done to
+    standard error.
 
-def _github(violation: Violation) -> str:
-    kind = {"error": "error", "warning": "warning", "advice": "notice"}[violation.severity.value]
-    text = f"{violation.message}. {violation.hint}".strip(". ")
-    text = text.replace("%", "%25").replace("\n", "%0A")
-    place = f"file={violation.file},line={violation.line},col={violation.column}"
-    return f"::{kind} {place},title={violation.code}::{text}"
+    Exit status: 0 the release takes the result, 1 it does not (what is left is printed),
+    2 unreadable or not writable.
+    """
+    from omeconf import report
+    from omeconf.offline import migrate_path
+
+    done = migrate_path(path, release, env_file, dry_run=dry_run)
+    click.echo(done.diff, nl=False)
+    for step in done.steps:
+        click.echo(f"{step}", err=True)
+    if not done.steps:
+        click.echo(f"{path}: nothing to migrate", err=True)
+    if done.report.has(Severity.ERROR):
+        click.echo(report.as_text(done.report), nl=False, err=True)
+        click.echo(report.verdict(done.report), err=True)
+    sys.exit(done.report.has(Severity.ERROR))
 
 
 @main.command()
@@ -220,6 +223,8 @@ def status(socket_path: Path, *, as_json: bool) -> None:
 
     Exit status: 0 well, 1 the files on disk have errors or a restart is needed.
     """
+    from omeconf.client import Client
+
     found = Client(socket_path).status()
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -266,6 +271,8 @@ def _status_lines(found: dict[str, Any]) -> list[str]:
 @_JSON
 def log(socket_path: Path, limit: int, *, as_json: bool) -> None:
     """List the newest revisions: who made them, how, when and why."""
+    from omeconf.client import Client
+
     found = Client(socket_path).revisions(limit)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -91,3 +91,65 @@ def test_help() -> None:
         run = omeconf(command, "--help")
         assert run.returncode == 0
         assert "Usage:" in run.stdout
+
+
+OLD = MINIMAL.replace("</LLHLS>\n", "</LLHLS>\n\t\t\t\t\t\t<DASH />\n")
+
+
+def test_check_names_the_release_of_an_old_file(tmp_path: Path) -> None:
+    """A file that an older release takes gets a hint to migrate."""
+    (tmp_path / "Server.xml").write_text(OLD)
+    run = omeconf("check", str(tmp_path))
+    assert run.returncode == 1
+    assert "it was removed after 0.16.5: use LLHLS" in run.stdout
+    assert "is valid for 0.16.5: `omeconf migrate" in run.stderr
+    assert omeconf("check", "--engine", "0.16.5", str(tmp_path)).returncode == 0
+
+
+def test_migrate(tmp_path: Path) -> None:
+    """The diff first; then the file; then there is nothing more to do."""
+    server_xml = tmp_path / "Server.xml"
+    server_xml.write_text(OLD)
+    server_xml.chmod(0o640)
+    dry = omeconf("migrate", "--dry-run", str(tmp_path))
+    assert dry.returncode == 0
+    assert "-\t\t\t\t\t\t<DASH />\n+\t\t\t\t\t\t<!-- omeconf: removed" in dry.stdout
+    assert server_xml.read_text() == OLD
+    done = omeconf("migrate", str(server_xml))
+    assert done.stdout == dry.stdout
+    assert "removed /Server/VirtualHosts/VirtualHost[1]" in done.stderr
+    assert server_xml.read_text() == OLD.replace(
+        "<DASH />", "<!-- omeconf: removed after 0.16.5, use LLHLS: <DASH /> -->"
+    )
+    assert server_xml.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["Server.xml"]
+    again = omeconf("migrate", str(tmp_path))
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing to migrate" in again.stderr
+
+
+def test_migrate_what_is_wrong_otherwise(tmp_path: Path) -> None:
+    """What remains is told, with exit status 1; a file that is no XML stays as it is."""
+    server_xml = tmp_path / "Server.xml"
+    server_xml.write_text(OLD.replace("1935", "70000"))
+    run = omeconf("migrate", str(tmp_path))
+    assert run.returncode == 1
+    assert "it must be a port" in run.stderr
+    assert "omeconf: removed" in server_xml.read_text()
+    server_xml.write_text("<Server>")
+    run = omeconf("migrate", str(tmp_path))
+    assert run.returncode == 1
+    assert "is not closed" in run.stderr
+    assert server_xml.read_text() == "<Server>"
+
+
+def test_included_files_and_the_logger(tmp_path: Path) -> None:
+    """Violations in other files are shown with their own source lines."""
+    (tmp_path / "Server.xml").write_text(MINIMAL.replace("<VirtualHosts>", "<VirtualHosts>"
+        '<VirtualHost include="host.xml"/>'))  # fmt: skip
+    (tmp_path / "host.xml").write_text("<VirtualHost>\n<Nmae>h</Nmae></VirtualHost>")
+    (tmp_path / "Logger.xml").write_text('<Logger version="2">\n<Tag name="a" level="x"/></Logger>')
+    run = omeconf("check", str(tmp_path))
+    assert "host.xml:2:2: error: <Nmae> is not known" in run.stdout
+    assert "\n  2 | <Nmae>h</Nmae></VirtualHost>\n    |  ^~~~\n" in run.stdout
+    assert "\n  2 | <Tag name" in run.stdout

@@ -5,7 +5,18 @@ from pathlib import Path
 
 from tests.support import PROJECT
 
-LAYERS = ("errors", "core", "settings", "store", "daemon", "api", "server", "cli")
+LAYERS = (
+    "errors",
+    "core",
+    "report",
+    "settings",
+    "store",
+    "offline",
+    "daemon",
+    "api",
+    "server",
+    "cli",
+)
 """An arrow may point to the left only; `client` stands beside, on errors and core values."""
 ASIDE = {"client": {"errors", "core"}, "": {"errors", "core"}}
 IMPURE = {"os", "time", "threading", "asyncio", "logging", "socket", "subprocess", "pathlib"}
@@ -14,7 +25,7 @@ DOORS = {
     "watchdog": {"daemon/watcher.py"},
     "uvicorn": {"server.py"},
     "uvloop": {"server.py"},
-    "click": {"cli.py"},
+    "click": {"cli.py", "report.py"},
     "sqlite3": {"store/history.py"},
 }
 PACKAGE = PROJECT / "omeconf"

@@ -133,6 +133,7 @@ class _Builder:
                     "include-cycle",
                     f"{file} includes itself: the engine dies of it",
                     hint="change the pattern so that it does not match the file it stands in",
+                    attribute="include",
                 )
             )
             return
@@ -183,6 +184,7 @@ class _Builder:
                     "unknown-include",
                     f"what <{node.item.name}> includes depends on the engine's environment",
                     hint="give that environment with --env FILE or [engine] env_file",
+                    attribute="include",
                 )
             )
             return None
@@ -194,6 +196,7 @@ class _Builder:
                     "include-folder",
                     f'the folder of include="{include.pattern}" cannot be read',
                     says="Could not obtain file list",
+                    attribute="include",
                 )
             )
         return files
@@ -212,6 +215,7 @@ class _Builder:
                 "include-not-one",
                 f'include="{include.pattern}" matches {count}, and <{name}> needs exactly one',
                 says=f"{words}: {node.item.error_path}",
+                attribute="include",
             )
         )
 

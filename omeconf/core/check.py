@@ -71,11 +71,9 @@ def check(snapshot: Snapshot, schema: Schema) -> Checked:
             is_clean = gated.get(node.document.file) and value_type.reads not in REFUSING
             if not is_clean or "${" in node.element.value:
                 violations += check_value(node, value_type, snapshot.env)
-        for rule, since in RULES.items():
+        for rule, since in (*RULES.items(), *LINTS.items()):
             if schema.release >= since:
                 violations += rule(tree.root, snapshot.env)
-        for lint in LINTS:
-            violations += lint(tree.root, snapshot.env)
     if snapshot.logger is not None:
         violations += check_logger(snapshot.logger)
     return Checked(snapshot, tree.root, tuple(sorted(dict.fromkeys(violations), key=sort_key)))
@@ -85,7 +83,7 @@ def _gated(snapshot: Snapshot, schema: Schema) -> Mapping[str, bool]:
     """Files in which lxml finds nothing wrong, so that no clean value need be looked at."""
     result = {}
     for file in snapshot.files:
-        document = snapshot._parsed.get(file)
+        document = snapshot.parsed.get(file)
         if document is not None and document.root.name in schema.gated:
             result[file] = document.is_editable and schema.gate(document.data)
     return result
@@ -126,7 +124,7 @@ def _attribute_values(node: EffectiveElement, env: Mapping[str, str] | None) -> 
             continue
         text = expand(written, env)
         if text is not None and not value_type.is_clean(text):
-            yield from _judge(node, value_type, f'{name}="{written}"', text, at_value=False)
+            yield from _judge(node, value_type, f'{name}="{written}"', text, attribute=name)
 
 
 def _usage(node: EffectiveElement) -> Iterator[Violation]:
@@ -159,11 +157,11 @@ def check_value(
     if value_type.is_clean(text) and not read(value_type.reads, text).refusal:
         return ()
     shown = _shown(node, text)
-    return _judge(node, value_type, f"<{node.item.name}> is {shown}", text, at_value=True)
+    return _judge(node, value_type, f"<{node.item.name}> is {shown}", text)
 
 
 def _judge(
-    node: EffectiveElement, value_type: ValueType, subject: str, text: str, *, at_value: bool
+    node: EffectiveElement, value_type: ValueType, subject: str, text: str, attribute: str = ""
 ) -> Sequence[Violation]:
     """A value that is not written as its type wants it: is it refused, or taken as what?"""
     refusal = read(value_type.reads, text).refusal
@@ -173,7 +171,14 @@ def _judge(
         says = refusal.replace("{value}", text).replace("{name}", node.item.name)
         wanted = f"{subject}: it must be {_wanted(value_type)}"
         return (
-            node.violation(Severity.ERROR, "invalid-value", wanted, says=says, at_value=at_value),
+            node.violation(
+                Severity.ERROR,
+                "invalid-value",
+                wanted,
+                says=says,
+                at_value=True,
+                attribute=attribute,
+            ),
         )
     severity = OTHERWISE.get(value_type.otherwise, Severity.WARNING)
     taken = _taken_as(value_type, text)
@@ -183,7 +188,8 @@ def _judge(
             "odd-value",
             f"{subject}: it should be {_wanted(value_type)}",
             hint=f"the engine takes it as {taken}" if taken else "",
-            at_value=at_value,
+            at_value=True,
+            attribute=attribute,
         ),
     )
 

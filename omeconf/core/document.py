@@ -27,6 +27,7 @@ from omeconf.errors import BadBody
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS_AND_COMMENTS = re.compile(rb"(?:[ \t]|<!--[^\r\n]*?-->)*")
+_ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _BLANKS_AND_CLOSE = re.compile(rb"[ \t]*(?:\r?\n|</|\Z)")
 
 
@@ -82,6 +83,17 @@ class Document:
         lead = len(text.value) - len(text.value.lstrip())
         return self.place(min(start + lead, text.end))
 
+    def place_of_attribute(self, element: Element, name: str) -> tuple[int, int]:
+        """Where an attribute stands; the name of the element if it has no such attribute."""
+        found = self._attribute(element, name)
+        return self.place(element.start + (found.start() if found else 1))
+
+    def _attribute(self, element: Element, name: str) -> re.Match[bytes] | None:
+        """The attribute in the start tag; offsets are from the element's start."""
+        tag = self._text[element.start : element.open_end]
+        wanted = name.encode("utf-8" if not self.is_editable else self.encoding)
+        return next((m for m in _ATTRIBUTE.finditer(tag) if m[1] == wanted), None)
+
     def source(self, element: Element) -> bytes:
         """The bytes of an element as they stand in the file."""
         return self._text[element.start : element.end]
@@ -120,11 +132,56 @@ class Document:
         blank = _end_of_blanks(self._text, element.open_end)
         return (Splice(element.open_end, blank, self._escape(value)),)
 
+    def set_attribute(self, element: Element, name: str, value: str) -> tuple[Splice, ...]:
+        """Give an attribute that is there another value, in the quotes it has."""
+        self._must_be_editable()
+        found = self._attribute(element, name)
+        if found is None:
+            raise BadBody(f"<{element.name}> has no attribute {name}")
+        start, end = found.span(2 if found[2] is not None else 3)
+        text = self._escape(value).replace(b'"', b"&quot;").replace(b"'", b"&apos;")
+        return (Splice(element.start + start, element.start + end, text),)
+
+    def rename(self, element: Element, name: str) -> tuple[Splice, ...]:
+        """Give an element another name; all inside it stays."""
+        self._must_be_editable()
+        old, new = element.name.encode(self.encoding), name.encode(self.encoding)
+        starts = [element.start + 1]
+        if not element.is_self_closing:
+            starts.append(element.close_start + 2)
+        return tuple(Splice(start, start + len(old), new) for start in starts)
+
+    def comment_out(self, element: Element, reason: str) -> tuple[Splice, ...]:
+        """Put an element into a comment that begins with a reason, on the lines it has.
+
+        Two hyphens may not stand in a comment: inside it ``--`` becomes ``- -``.
+        """
+        self._must_be_editable()
+        inside = _legal_in_comment(self.source(element))
+        lead = _legal_in_comment(reason.encode(self.encoding, "replace"))
+        text = b"<!-- " + lead + b": " + inside + b" -->"
+        return (Splice(element.start, element.end, text),)
+
     def insert(
         self, parent: Element, node: Node, *, after: Element | None = None
     ) -> tuple[Splice, ...]:
         """Write a new child behind the child `after`, or as the first child."""
         return self.edit_children(parent, insertions=[(after, node)])
+
+    def moving(self, element: Element, *, deeper: int = 0) -> Node:
+        """An element with the comments that belong to it, to be written elsewhere.
+
+        deeper: how many levels further in; its lines are indented so, unless a value spans
+        several lines.
+        """
+        start, end = self.belongings(element)
+        source = self._text[start:end]
+        lead = self._blank_lead(start)[1]
+        is_plain = not any("\n" in text.value for e in element.descendants() for text in e.texts)
+        if lead is not None and is_plain:
+            more = self._unit(element) * deeper
+            source = re.sub(rb"\n(?=" + re.escape(lead) + rb"[^\r\n])", b"\n" + more, source)
+        return Node(element.name, verbatim=source)
 
     def delete(self, element: Element) -> tuple[Splice, ...]:
         """Take an element away, and its line with it if nothing else stands there."""
@@ -433,6 +490,10 @@ def _marked(blanks: bytes) -> bytes:
 
 def _unmarked(mark: bytes) -> bytes:
     return {b" ": b" ", b"  ": b""}.get(mark, mark[:-1])
+
+
+def _legal_in_comment(text: bytes) -> bytes:
+    return re.sub(b"-(?=-)", b"- ", text)
 
 
 def _checked(value: str) -> str:

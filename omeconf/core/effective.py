@@ -155,16 +155,18 @@ class EffectiveElement:
         hint: str = "",
         says: str = "",
         at_value: bool = False,
+        attribute: str = "",
     ) -> Violation:
-        """Something wrong with this element, at its name or its value."""
-        place = self.document.place_of_value if at_value else self._place_of_name
-        line, column = place(self.element)
+        """Something wrong with this element, at its name, its value or one of its attributes."""
+        if attribute:
+            line, column = self.document.place_of_attribute(self.element, attribute)
+        elif at_value:
+            line, column = self.document.place_of_value(self.element)
+        else:
+            line, column = self.document.place(self.element.start + 1)
         return Violation(
             severity, code, self.document.file, line, column, self.place_path, message, hint, says
         )
-
-    def _place_of_name(self, element: Element) -> tuple[int, int]:
-        return self.document.place(element.start + 1)
 
     def __repr__(self) -> str:
         return f"<EffectiveElement {self.place_path}>"

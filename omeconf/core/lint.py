@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from omeconf.core.effective import EffectiveElement
-from omeconf.core.rules import APPLICATIONS, PROFILES, Env, Rule, text_at
+from omeconf.core.rules import ALWAYS, APPLICATIONS, PROFILES, Env, Rule, text_at
+from omeconf.core.schema import Release
 from omeconf.core.values import read, to_bool, to_float
 from omeconf.core.violation import Severity, Violation
+
+_FORMER_MACRO = re.compile(r"\$\{ome\.(AppHome|CurrentPath)\}")
 
 MODULES: Mapping[str, str] = {
     "Providers/RTMP": "Providers/RTMP",
@@ -198,12 +201,29 @@ def mixed_origins(root: EffectiveElement, env: Env) -> Iterator[Violation]:
             )
 
 
-LINTS: Sequence[Rule] = (
-    modules_without_bind,
-    binds_without_port,
-    unreachable_hosts,
-    mpegts_ports,
-    skipped_frames,
-    hardware_switches,
-    mixed_origins,
-)
+def former_macros(root: EffectiveElement, env: Env) -> Iterator[Violation]:  # noqa: ARG001
+    """Macros that 0.12 had with a dot are left as they are by newer releases."""
+    for node in root.descendants():
+        match = _FORMER_MACRO.search(node.element.value)
+        if match:
+            name = {"AppHome": "Home"}.get(match[1], match[1])
+            yield node.violation(
+                Severity.WARNING,
+                "former-macro",
+                f"{match[0]} is not replaced by anything",
+                hint=f"write ${{ome:{name}}}",
+                at_value=True,
+            )
+
+
+LINTS: Mapping[Rule, Release] = {
+    modules_without_bind: ALWAYS,
+    binds_without_port: ALWAYS,
+    unreachable_hosts: ALWAYS,
+    mpegts_ports: ALWAYS,
+    skipped_frames: ALWAYS,
+    hardware_switches: ALWAYS,
+    mixed_origins: ALWAYS,
+    former_macros: (0, 13, 0),
+}
+"""Every lint, with the first release that is known to go by it."""

@@ -94,6 +94,8 @@ class Former:
     """The first release with it; "" for 0.11.0 or older."""
     until: str
     """The last release with it; "" if none ever had it."""
+    becomes: str
+    """Its path now, from the element around it, if only name or place are other; else ""."""
     use: str
     """What to write instead; "" if nothing took its place."""
     type: str
@@ -121,6 +123,8 @@ class Item:
     default: str | None = None
     resolved: str = ""
     deprecated: str = ""
+    becomes: str = ""
+    """The sibling that means the same now; "" if there is none."""
     macros: tuple[str, ...] = ()
     since: str = ""
     formers: tuple[Former, ...] = ()
@@ -240,6 +244,7 @@ class Schema:
         self._types: dict[str, ValueType] = {}
         declared = next(tree.iterchildren(f"{_XS}element"))
         self.root = self._item(declared, None)
+        self._forget_what_is_not_yet_deprecated()
         is_whole = self.release >= max(
             parse_release(found.get(name, ""))
             for found in tree.iter(f"{_O}item", f"{_O}former")
@@ -280,6 +285,17 @@ class Schema:
         """The declaration of an output profile."""
         return self.application.find("OutputProfiles/OutputProfile")
 
+    def _forget_what_is_not_yet_deprecated(self) -> None:
+        """An older release may not know what took an element's place: then it is still the way."""
+        ends = {"nothing"} | {
+            "/".join(parts[at:])
+            for parts in (path.split("/") for path in self.items)
+            for at in range(len(parts))
+        }
+        for item in self.items.values():
+            if item.deprecated not in ends:
+                item.deprecated = ""
+
     # -- reading the XSD -------------------------------------------------------------------
 
     def _item(self, element: etree._Element, parent: Item | None) -> Item:
@@ -302,11 +318,11 @@ class Schema:
             default=facts.get("default"),
             resolved=facts.get("resolved", ""),
             deprecated=facts.get("deprecated", ""),
+            becomes=facts.get("becomes", ""),
             macros=tuple(facts.get("macros", "").split()),
             since=facts.get("since", ""),
             formers=tuple(
-                Former(*(f.get(fact, "") for fact in ("name", "since", "until", "use", "type")))
-                for f in element.iterfind(f"{_XS}annotation/{_XS}appinfo/{_O}former")
+                _former(f) for f in element.iterfind(f"{_XS}annotation/{_XS}appinfo/{_O}former")
             ),
             release=self.release,
             is_strict=self.is_strict,
@@ -367,6 +383,13 @@ def _parser(encoding: str | None = None) -> etree.XMLParser:
 def _facts(element: etree._Element) -> dict[str, str]:
     found = element.find(f"{_XS}annotation/{_XS}appinfo/{_O}item")
     return {} if found is None else cast("dict[str, Any]", dict(found.attrib))
+
+
+def _former(element: etree._Element) -> Former:
+    name, since, until, becomes, use, type_name = (
+        element.get(fact, "") for fact in ("name", "since", "until", "becomes", "use", "type")
+    )
+    return Former(name, since, until, becomes, use or becomes, type_name)
 
 
 def _documentation(element: etree._Element) -> str:

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from omeconf.core.document import Document
+from omeconf.core.parse import encoding_of
 from omeconf.core.values import expand
 from omeconf.errors import NotFound, NotWellFormed, Unwritable
 
@@ -122,11 +123,23 @@ class Snapshot:
                     waiting.append((found, snapshot.current_inside(include, found)))
         return snapshot
 
+    @property
+    def parsed(self) -> Mapping[str, Document]:
+        """The documents that have been asked for already."""
+        return self._parsed
+
     def document(self, file: str) -> Document:
         """A file, parsed. Raises NotWellFormed."""
         if file not in self._parsed:
             self._parsed[file] = Document(self.files[file], file=file)
         return self._parsed[file]
+
+    def source_line(self, file: str, line: int) -> str:
+        """One line (from 1) of a file, well-formed or not; "" if there is no such line."""
+        data = self.logger if file == LOGGER_FILE and self.logger else self.files.get(file, b"")
+        encoding, _ = encoding_of(data)
+        lines = data.decode(encoding, "replace").removeprefix("\ufeff").split("\n")
+        return lines[line - 1].rstrip("\r") if 0 < line <= len(lines) else ""
 
     def replace(self, documents: Mapping[str, Document]) -> Snapshot:
         """The snapshot with some files changed; their includes are taken as before."""

@@ -87,12 +87,14 @@ def attributes(node: EffectiveElement, env: Env) -> Iterator[Violation]:
                 "unknown-attribute",
                 f'<{item.name}> has no attribute "{name}": it is not read',
                 hint="remove it",
+                attribute=name,
             )
         elif expand(value, env) not in ("true", None):
             yield node.violation(
                 Severity.ADVICE,
                 "ignore-without-effect",
                 f'ignore="{value}" has no effect: only "true" has',
+                attribute=name,
             )
 
 

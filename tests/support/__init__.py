@@ -89,6 +89,22 @@ def tree(text: str | bytes = MINIMAL) -> EffectiveElement:
     return found.root
 
 
+_NEEDED = {
+    "VirtualHost": "<Name>v</Name><Host><Names><Name>*</Name></Names></Host>",
+    "Application": "<Name>a</Name><Type>live</Type>",
+    "OutputProfile": "<Name>p</Name><OutputStreamName>s</OutputStreamName>",
+}
+
+
+def around(where: str, fragment: str) -> str:
+    """A configuration with a fragment inside the element at a path, ``Server/Bind``."""
+    inside = fragment
+    for name in reversed(where.split("/")[1:]):
+        inside = f"<{name}>{_NEEDED.get(name, '')}{inside}</{name}>"
+    bind = "" if "<Bind>" in inside else "<Bind><Providers><MPEGTS/></Providers></Bind>"
+    return f'<Server version="8"><Type>origin</Type><IP>*</IP>{bind}{inside}</Server>'
+
+
 class Memory:
     """Files in memory as a source of snapshots."""
 
