@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LISTEN :=
 
-.PHONY: run test test-long check format clean
+.PHONY: run test test-long check bench format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -26,6 +26,9 @@ check: $(READY)  ## lint, types and the tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+
+bench: $(READY)  ## how long things take on this machine
+	@$(BIN)/python benchmarks/check.py
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
