@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from omeconf.core.effective import EffectiveElement
+from omeconf.core.lines import hunks, split
 from omeconf.core.path import Path
 from omeconf.core.schema import Item, ValueType
 from omeconf.core.snapshot import Snapshot
@@ -67,7 +67,7 @@ def unified_text(file: str, old: bytes, new: bytes) -> str:
     """Unified text for one file; equal lines at both ends are not compared again."""
     before, after = _lines(old), _lines(new)
     text = [f"--- a/{file}\n+++ b/{file}\n"] if before != after else []
-    for group in _hunks(_opcodes(before, after)):
+    for group in _hunks(_opcodes(old, new)):
         first, last = group[0], group[-1]
         text.append(f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@\n")
         for verb, i1, i2, j1, j2 in group:
@@ -80,27 +80,22 @@ def unified_text(file: str, old: bytes, new: bytes) -> str:
 
 
 def _lines(data: bytes) -> list[str]:
-    """Lines with their ends; what is no UTF-8 is shown by its bytes, so that it still differs."""
-    lines = data.split(b"\n")
-    ended = [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-    return [line.decode("utf-8", "backslashreplace") for line in ended]
+    """Lines as text; what is no UTF-8 is shown by its bytes, so that it still differs."""
+    return [line.decode("utf-8", "backslashreplace") for line in split(data)]
 
 
 _Opcode = tuple[str, int, int, int, int]
 
 
-def _opcodes(before: Sequence[str], after: Sequence[str]) -> list[_Opcode]:
-    head = _common(before, after)
-    tail = _common(before[head:][::-1], after[head:][::-1])
-    matcher = difflib.SequenceMatcher(
-        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
-    )
-    moved = [
-        (verb, i1 + head, i2 + head, j1 + head, j2 + head)
-        for verb, i1, i2, j1, j2 in matcher.get_opcodes()
-    ]
-    ends = (len(before) - tail, len(before), len(after) - tail, len(after))
-    return [("equal", 0, head, 0, head), *moved, ("equal", *ends)]
+def _opcodes(before: bytes, after: bytes) -> list[_Opcode]:
+    old, new = split(before), split(after)
+    found: list[_Opcode] = []
+    i = j = 0
+    for each in hunks(old, new):
+        found.append(("equal", i, each.old_start, j, each.new_start))
+        i, j = each.old_end, each.new_end
+        found.append(("replace", each.old_start, i, each.new_start, j))
+    return [*found, ("equal", i, len(old), j, len(new))]
 
 
 def _hunks(opcodes: list[_Opcode], context: int = 3) -> Iterator[list[_Opcode]]:
@@ -136,15 +131,6 @@ def _range(start: int, stop: int) -> str:
 def _line(mark: str, line: str) -> str:
     end = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
     return f"{mark}{line}{end}"
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    count = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
 
 
 def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:

@@ -33,6 +33,10 @@ class Revision:
     origin: Origin
     digest: str
     """SHA-256 of its snapshot."""
+    reload: str = ""
+    """What came of the reload that covered it: the job's state; "" while none has."""
+    reverts: tuple[int, ...] = ()
+    """Revisions whose changes it takes back."""
 
     def as_json(self) -> dict[str, Any]:
         """For answers; the time in ISO 8601, UTC."""
@@ -45,4 +49,6 @@ class Revision:
             "message": self.message,
             "origin": self.origin.value,
             "digest": self.digest,
+            "reload": self.reload or None,
+            "reverts": list(self.reverts),
         }

@@ -90,7 +90,7 @@ class Service:
         if head is not None and running is not None:
             if trying is not None or running.revision != head.revision:
                 self.reloader.request(head)
-            self._prune()
+            self._prune(at_once=True)
 
     def _running_at_start(self) -> Head | None:
         head = self.repository.head
@@ -227,12 +227,12 @@ class Service:
         self.repository.history.set_marks(running=head.revision.number)
         return Committed(head, (), None)
 
-    def _prune(self) -> None:
+    def _prune(self, *, at_once: bool = False) -> None:
         """Forget old revisions, as many as the settings say."""
         keep = self.settings.history
         before = self.repository.clock() - keep.keep_days * 86400
         try:
-            self.repository.history.prune(keep=keep.keep, older_than=before)
+            self.repository.history.prune(keep=keep.keep, older_than=before, at_once=at_once)
         except Unwritable as error:
             log.warning("Cannot prune the history: %s", error)
 

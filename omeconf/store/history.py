@@ -1,25 +1,28 @@
-"""All revisions, in SQLite: who made them, why, and the bytes of their files.
+"""All revisions, in SQLite: who made them, why, and how the files came to be what they are.
 
-The bytes of a file are kept once, whatever the number of revisions that have it. Commits are
-synced to disk (WAL with synchronous=FULL) before `append` returns. The database holds old
-secrets, so only its owner may read it.
+A revision keeps the patch from its parent's files to its own; a full copy stands in the first one
+and now and then, so that no state is far from one. Commits are synced to disk (WAL with
+synchronous=FULL) before `append` returns. The database holds old secrets, so only its owner may
+read it. Nothing in it depends on row ids: `VACUUM INTO` makes a backup.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import threading
+import time as clock
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from omeconf.core.patch import Piece, decode, difference, encode, forward
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import NotFound, Unwritable
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = """
 CREATE TABLE revision (
     number  INTEGER PRIMARY KEY,
@@ -28,54 +31,103 @@ CREATE TABLE revision (
     time    REAL NOT NULL,
     message TEXT NOT NULL,
     origin  TEXT NOT NULL,
-    digest  TEXT NOT NULL
+    digest  TEXT NOT NULL,
+    reload  TEXT NOT NULL,
+    reverts TEXT NOT NULL
 ) STRICT;
-CREATE TABLE content (
-    digest  BLOB PRIMARY KEY,
-    data    BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE file (
+CREATE TABLE change (
     revision INTEGER NOT NULL REFERENCES revision (number),
     name     TEXT NOT NULL,
-    content  BLOB NOT NULL REFERENCES content (digest),
+    kind     TEXT NOT NULL CHECK (kind IN ('patched', 'added', 'removed')),
+    patch    BLOB NOT NULL,
+    PRIMARY KEY (revision, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE copy (
+    revision INTEGER NOT NULL REFERENCES revision (number),
+    name     TEXT NOT NULL,
+    data     BLOB NOT NULL,
     PRIMARY KEY (revision, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE mark (
     name     TEXT PRIMARY KEY,
     revision INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE note (
+    name     TEXT PRIMARY KEY,
+    text     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 """
+COPY_EVERY = 100
+"""A full copy stands in at least every revision whose number is a multiple of this."""
+_LEVEL = 1
 
 
 class History:
     """The revisions of one configuration. May be used from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open, or begin, the history in a file. Raises Unwritable."""
+        """Open, or begin, the history in a file. Raises Unwritable.
+
+        A damaged file is set aside, and a new history begun: `set_aside` tells.
+        """
         self.path = path
+        self.set_aside: Path | None = None
+        """Where a damaged history was moved; None if it was not damaged."""
         self._guard = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._database = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=5
-            )
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("PRAGMA foreign_keys = ON")
-            (found,) = self._database.execute("PRAGMA user_version").fetchone()
-            if found > _FORMAT:
-                raise Unwritable(f"{path} was written by a newer omeconf (format {found})")
-            if found < _FORMAT:
-                self._database.executescript(
-                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;"
-                )
+            try:
+                self._database = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise  # locked, full, not permitted: not the file's own fault
+                self.set_aside = self._move_away()
+                self._database = self._open()
         except (OSError, sqlite3.Error) as error:
             raise Unwritable(f"cannot open the history in {path}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.path
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA foreign_keys = ON")
+            (found,) = database.execute("PRAGMA user_version").fetchone()
+            if found > _FORMAT:
+                raise Unwritable(f"{path} was written by a newer omeconf (format {found})")
+            if 0 < found < _FORMAT:
+                raise Unwritable(f"{path} was written by an unreleased omeconf: move it away")
+            (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if state != "ok":
+                raise sqlite3.DatabaseError(state)
+            if found < _FORMAT:
+                database.executescript(
+                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;"
+                )
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _move_away(self) -> Path:
+        """Keep a damaged file, with what belongs to it, under another name."""
+        moment = clock.strftime("%Y%m%dT%H%M%S", clock.gmtime())
+        aside = self.path.with_name(f"{self.path.name}.damaged-{moment}")
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}+")
+        for suffix in ("-wal", "-shm", ""):
+            part = Path(f"{self.path}{suffix}")
+            if part.exists():
+                part.rename(f"{aside}{suffix}")
+        return aside
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    # -- writing ---------------------------------------------------------------------------
 
     def append(
         self,
@@ -87,35 +139,51 @@ class History:
         origin: Origin,
         digest: str,
         files: Mapping[str, bytes],
+        base: Mapping[str, bytes] | None = None,
+        reverts: tuple[int, ...] = (),
     ) -> Revision:
-        """Record a new revision durably. Raises Unwritable; then it is not recorded."""
+        """Record a new revision durably. Raises Unwritable; then it is not recorded.
+
+        base: the files of the parent, which must be the newest revision; without it the new
+        revision stands for itself.
+        """
         with self._transaction() as database:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
-            revision = Revision(last + 1, parent, author, time, message, origin, digest)
+            number = last + 1
+            revision = Revision(number, parent, author, time, message, origin, digest, "", reverts)
             database.execute(
-                "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (revision.number, parent, author, time, message, origin.value, digest),
-            )
-            for name, data in files.items():
-                content = hashlib.sha256(data).digest()
-                database.execute(
-                    "INSERT OR IGNORE INTO content VALUES (?, ?)", (content, zlib.compress(data, 1))
+                "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, '', ?)",
+                (number, parent, author, time, message, origin.value, digest,
+                 " ".join(map(str, reverts))),
+            )  # fmt: skip
+            if base is not None and parent:
+                database.executemany(
+                    "INSERT INTO change VALUES (?, ?, ?, ?)",
+                    [(number, *change) for change in _changes(base, files)],
                 )
-                database.execute(
-                    "INSERT INTO file VALUES (?, ?, ?)", (revision.number, name, content)
-                )
+            if base is None or not parent or number % COPY_EVERY == 0:
+                self._write_copy(number, files)
         return revision
 
     def withdraw(self, number: int) -> None:
         """Take back the newest revision, which was recorded but could not be published."""
         with self._transaction() as database:
-            database.execute("DELETE FROM file WHERE revision = ?", (number,))
-            database.execute("DELETE FROM revision WHERE number = ?", (number,))
+            self._forget(database, [(number,)])
 
-    def prune(self, *, keep: int, older_than: float) -> int:
+    def set_reload(self, first: int, last: int, outcome: str) -> None:
+        """Note what came of the reload that covered some revisions. Raises Unwritable."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE revision SET reload = ? WHERE number BETWEEN ? AND ?",
+                (outcome, first, last),
+            )
+
+    def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
         """Forget revisions beyond the newest `keep`, and those made before `older_than`.
 
-        The newest stays whatever its age, and so does every marked one; how many went.
+        The newest stays whatever its age, and so does every marked one; how many went. One
+        that loses its parent gets a full copy first; so that this is not done for each commit,
+        not at_once waits until a tenth of `keep` (at most COPY_EVERY) can go together.
         """
         with self._transaction() as database:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
@@ -124,14 +192,37 @@ class History:
                 " AND number NOT IN (SELECT revision FROM mark)",
                 (last, last - keep, older_than),
             ).fetchall()
-            for (number,) in gone:
-                database.execute("DELETE FROM file WHERE revision = ?", (number,))
-                database.execute("DELETE FROM revision WHERE number = ?", (number,))
-            if gone:
-                database.execute(
-                    "DELETE FROM content WHERE digest NOT IN (SELECT content FROM file)"
-                )
+            if not gone or (not at_once and len(gone) < min(keep // 10, COPY_EVERY)):
+                return 0
+            numbers = {number for (number,) in gone}
+            orphans = database.execute(
+                "SELECT number, parent FROM revision WHERE number NOT IN"
+                " (SELECT revision FROM copy)"
+            ).fetchall()
+            for number, parent in orphans:
+                if parent in numbers and number not in numbers:
+                    self._write_copy(number, self._files(number))
+            self._forget(database, gone)
         return len(gone)
+
+    def set_marks(self, **marks: int | None) -> None:
+        """Move marks, or remove them (None), all or none. Raises Unwritable."""
+        with self._transaction() as database:
+            for name, number in marks.items():
+                if number is None:
+                    database.execute("DELETE FROM mark WHERE name = ?", (name,))
+                else:
+                    database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, number))
+
+    def set_note(self, name: str, text: str | None) -> None:
+        """Keep a text under a name, or remove it (None). Raises Unwritable."""
+        with self._transaction() as database:
+            if text is None:
+                database.execute("DELETE FROM note WHERE name = ?", (name,))
+            else:
+                database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
+
+    # -- reading ---------------------------------------------------------------------------
 
     def head(self) -> Revision | None:
         """The newest revision; None if there is none yet."""
@@ -154,40 +245,76 @@ class History:
         )
 
     def files(self, number: int) -> dict[str, bytes]:
-        """The files of a revision by name. Raises NotFound."""
+        """The files of a revision by name. Raises NotFound, or Unwritable if they are damaged."""
         self.get(number)
         with self._guard:
-            rows = self._database.execute(
-                "SELECT file.name, content.data FROM file JOIN content"
-                " ON content.digest = file.content WHERE file.revision = ?",
-                (number,),
-            ).fetchall()
-        return {name: zlib.decompress(data) for name, data in rows}
+            return self._files(number)
 
     def mark(self, name: str) -> int | None:
         """The revision of a mark (running, healthy, trying); None if it is not set."""
-        with self._guard:
-            row = self._database.execute(
-                "SELECT revision FROM mark WHERE name = ?", (name,)
-            ).fetchone()
-        return row[0] if row else None
+        rows = self._select("SELECT revision FROM mark WHERE name = ?", name)
+        return int(rows[0][0]) if rows else None
 
-    def set_marks(self, **marks: int | None) -> None:
-        """Move marks, or remove them (None), all or none. Raises Unwritable."""
-        with self._transaction() as database:
-            for name, number in marks.items():
-                if number is None:
-                    database.execute("DELETE FROM mark WHERE name = ?", (name,))
-                else:
-                    database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, number))
+    def note(self, name: str) -> str | None:
+        """The text kept under a name; None if there is none."""
+        rows = self._select("SELECT text FROM note WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
+
+    # -- inside; the guard is held -----------------------------------------------------------
+
+    def _files(self, number: int) -> dict[str, bytes]:
+        """From the nearest full copy behind it, patch after patch."""
+        way: list[int] = []
+        try:
+            while not (copies := self._copy(number)):
+                way.append(number)
+                row = self._database.execute(
+                    "SELECT parent FROM revision WHERE number = ?", (number,)
+                ).fetchone()
+                if row is None:
+                    raise ValueError(f"revision {number} is missing")
+                number = row[0]
+            files = {name: zlib.decompress(data) for name, data in copies}
+            for each in reversed(way):
+                self._patch(each, files)
+        except (sqlite3.Error, zlib.error, ValueError) as error:
+            raise Unwritable(f"the history is damaged at revision {number}: {error}") from error
+        return files
+
+    def _copy(self, number: int) -> list[tuple[str, bytes]]:
+        return self._database.execute(
+            "SELECT name, data FROM copy WHERE revision = ?", (number,)
+        ).fetchall()
+
+    def _patch(self, number: int, files: dict[str, bytes]) -> None:
+        rows = self._database.execute(
+            "SELECT name, kind, patch FROM change WHERE revision = ?", (number,)
+        )
+        for name, kind, data in rows:
+            before = files.pop(name, b"")
+            after = forward(before, decode(data))
+            if kind != "removed":
+                files[name] = after
+
+    def _write_copy(self, number: int, files: Mapping[str, bytes]) -> None:
+        self._database.executemany(
+            "INSERT INTO copy VALUES (?, ?, ?)",
+            [(number, name, zlib.compress(data, _LEVEL)) for name, data in files.items()],
+        )
+
+    def _forget(self, database: sqlite3.Connection, numbers: list[tuple[int]]) -> None:
+        for table, column in (("change", "revision"), ("copy", "revision"), ("revision", "number")):
+            database.executemany(f"DELETE FROM {table} WHERE {column} = ?", numbers)
+
+    def _select(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._guard:
+            try:
+                return self._database.execute(query, arguments).fetchall()
+            except sqlite3.Error as error:
+                raise Unwritable(f"cannot read the history: {error}") from error
 
     def _rows(self, query: str, *arguments: int) -> list[Revision]:
-        with self._guard:
-            rows = self._database.execute(query, arguments).fetchall()
-        return [
-            Revision(number, parent, author, time, message, Origin(origin), digest)
-            for number, parent, author, time, message, origin, digest in rows
-        ]
+        return [_revision(*row) for row in self._select(query, *arguments)]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -203,3 +330,35 @@ class History:
                     raise
             except sqlite3.Error as error:
                 raise Unwritable(f"cannot write the history: {error}") from error
+
+
+def _revision(
+    number: int,
+    parent: int,
+    author: str,
+    time: float,
+    message: str,
+    origin: str,
+    digest: str,
+    outcome: str,
+    reverts: str,
+) -> Revision:
+    """One row of the table."""
+    taken_back = tuple(map(int, reverts.split()))
+    return Revision(
+        number, parent, author, time, message, Origin(origin), digest, outcome, taken_back
+    )
+
+
+def _changes(
+    base: Mapping[str, bytes], files: Mapping[str, bytes]
+) -> Iterator[tuple[str, str, bytes]]:
+    """Name, kind and patch of every file that is not the same."""
+    for name in sorted(base.keys() | files.keys()):
+        old, new = base.get(name), files.get(name)
+        if old is None:
+            yield name, "added", encode((Piece(0, b"", new or b""),))
+        elif new is None:
+            yield name, "removed", encode((Piece(0, old, b""),))
+        elif old != new:
+            yield name, "patched", encode(difference(old, new))

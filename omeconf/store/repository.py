@@ -303,6 +303,7 @@ class Repository:
             origin=origin,
             digest=snapshot.digest,
             files=snapshot.files,
+            base=self.head.checked.snapshot.files if self.head else None,
         )
 
     def _bytes(self, file: str) -> bytes:
