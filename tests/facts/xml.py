@@ -1,0 +1,70 @@
+"""B and C14: what is XML at all, and names by letter case."""
+
+from __future__ import annotations
+
+from tests.facts import END, HEAD, PROLOG, Case, bound, good, in_app, server
+
+RTMP = "<Providers><RTMP><Port>1935</Port></RTMP></Providers>"
+
+CASES = (
+    *good("B7", comments=bound(f"<!-- <Port>1</Port> -->{RTMP}<!---->"),
+          instruction=server("<?editor fold?>"),
+          instruction_in_a_value=bound(RTMP.replace(">1935", "><?x y?>1935")),
+          windows_line_ends=bound(RTMP).replace("\n", "\r\n"),
+          attribute_quotes=server(start="<Server version='8'>")),
+    Case("B8", "end-tag-of-another", server("<Name>x</Nam>"), "error", "Nam>"),
+    Case("B8", "never-closed", server("<Name>x"), "error", "Server>"),
+    Case("B8", "cut-off", server().partition("</Server>")[0], "error", END),
+    Case("B8", "cut-off-in-a-tag", server().partition("rver>\n")[0], "error", "</Se"),
+    Case("B8", "no-quotes", server(start="<Server version=8>"), "error", "8>"),
+    Case("B8", "bare-ampersand", server("<Name>a & b</Name>"), "error", " b<"),
+    Case("B8", "less-than-in-a-value", server("<Name>a < b</Name>"), "error", " b<"),
+    Case("B8", "two-dashes-in-a-comment", server("<!-- a -- b -->"), "error", " b -->"),
+    Case("B8", "control-character", server("<Name>a\x01b</Name>"), "error", "\x01b"),
+    Case("B9", "other-root", server(start='<Config version="8">').replace("/Server>", "/Config>"),
+         "error", "<Config"),
+    Case("B9", "root-in-small-letters",
+         server(start='<server version="8">').replace("/Server>", "/server>"), "error", "<server"),
+    Case("B10", "two-roots", f"{server()}<Other/>", "error", "<Other"),
+    Case("B10", "text-behind-the-root", f"{server()}behind", "error", "behind"),
+    Case("B7", "place-behind-wide-characters", bound("<!-- 🎥 日本 --><Foo/>"), "error", "<Foo"),
+    Case("B7", "place-behind-a-line-separator", bound("<!-- a\u2028b\u0085c --><Foo/>"), "error",
+         "<Foo"),
+    Case("B7", "place-behind-windows-line-ends",
+         bound("<!-- a\n\n -->\n<Providers><Foo/></Providers>").replace("\n", "\r\n"), "error",
+         "<Foo"),
+    Case("B7", "place-behind-a-long-comment", bound("<!--\n<Foo/>\n\t-->\t<Bar/>"), "error",
+         "<Bar"),
+    Case("B7", "place-of-a-value-on-its-own-line",
+         bound("<Providers><RTMP><Port>\n\t\t70000\n</Port></RTMP></Providers>"), "error", "70000"),
+    Case("B11", "other-encoding-declared", server().replace("UTF-8", "windows-1252")),
+    Case("B11", "latin-declared", server().replace("UTF-8", "ISO-8859-1")),
+    *good("B11", without_declaration=server().removeprefix(PROLOG),
+          byte_order_mark="\ufeff" + server(),
+          beyond_ascii=in_app("<Publishers><FILE><RootPath>/Аудио/日本</RootPath></FILE></Publishers>")),
+    Case("B12", "doctype", PROLOG + "<!DOCTYPE Server>\n" + server().removeprefix(PROLOG),
+         "error", "<!DOCTYPE"),
+    Case("B12", "own-entity", PROLOG + '<!DOCTYPE Server [<!ENTITY t "origin">]>\n'
+         + server(head=HEAD.replace("origin", "&t;")).removeprefix(PROLOG), "error", "<!DOCTYPE"),
+    Case("B12", "unknown-entity", server("<Name>a&nbsp;b</Name>"), "error", "&nbsp;"),
+    *good("B12", standard_entities=server("<Name>&lt;&amp;&gt;&quot;&apos;</Name>"),
+          numeric_entity=server(head="<Type>or&#105;gin</Type><IP>&#x2A;</IP>")),
+    Case("B13", "attribute-twice", server(start='<Server version="8" version="9">'), "error",
+         'version="9"'),
+    *good("B13", xmlns=server(start='<Server version="8" xmlns="urn:x" xmlns:a="urn:a">'),
+          schema_location=server(start='<Server version="8" xmlns:xsi="http://www.w3.org/2001/'
+                                 'XMLSchema-instance" xsi:noNamespaceSchemaLocation="ome.xsd">')),
+    Case("B13", "prefixed-element", server('<x:Name xmlns:x="urn:x">a</x:Name>'), "error",
+         "<x:Name"),
+    Case("C14", "type-in-small-letters", server(head="<type>origin</type><IP>*</IP>"), "error",
+         "<type"),
+    Case("C14", "rtmp-in-small-letters", in_app("<Providers><rtmp/></Providers>"), "error",
+         "<rtmp"),
+    Case("C14", "ip-mixed", server("<Ip>*</Ip>"), "error", "<Ip"),
+    Case("C14", "virtual-hosts", server("<Virtualhosts/>"), "error", "<Virtualhosts"),
+    Case("C14", "version-in-capitals", server(start='<Server Version="8">'), "error", "<Server"),
+    Case("C14", "include-in-capitals",
+         server('<Managers Include="m.xml"><Host><Names><Name>*</Name></Names></Host>'
+                "<API><AccessToken>t</AccessToken></API></Managers>"), "warning", "Include="),
+    *good("C14", as_registered=in_app("<Providers><RTMP/><RTSPPull/><OVT/></Providers>")),
+)  # fmt: skip
