@@ -109,9 +109,8 @@ class _Builder:
             self.fill(node, current, lenient=lenient)
             return
         is_many = item.is_list and element is site
-        if is_many:
-            self.violations += structure.beside_include(node)
-        else:
+        self.violations += structure.beside_include(node)
+        if not is_many:
             self.violations += structure.names(node, self.snapshot.env, lenient=False)
         asked = self.snapshot.include(current, include)
         files = self.matched(node, asked)
@@ -126,6 +125,9 @@ class _Builder:
     def add_file(self, node: EffectiveElement, include: Include, file: str) -> None:
         """Add the root of an included file in the place of node."""
         inside = self.snapshot.current_inside(include, file)
+        document = self.document(file)
+        if document is None or not self.is_root(document, node.item, node.place_path):
+            return
         if (file, inside) in self.open_files:
             self.violations.append(
                 node.violation(
@@ -136,9 +138,6 @@ class _Builder:
                     attribute="include",
                 )
             )
-            return
-        document = self.document(file)
-        if document is None or not self.is_root(document, node.item, node.place_path):
             return
         self.open_files.append((file, inside))
         self.add(
@@ -165,6 +164,7 @@ class _Builder:
         for child in node.element.children:
             if child.name in node.item.children and not is_ignored(child, env, self.schema.release):
                 written.setdefault(child.name, []).append(child)
+        node.written.update(written)
         for name, item in node.item.children.items():
             found = written.get(name, [])
             if not item.is_list and len(found) > 1:

@@ -28,6 +28,7 @@ from omeconf.errors import BadBody
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS_AND_COMMENTS = re.compile(rb"(?:[ \t]|<!--[^\r\n]*?-->)*")
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_BLANKS_AND_REFERENCES = re.compile(rb"(?:[ \t\r\n]|&#(?:32|0?9|10|13|x20|x0?9|x0?A|x0?D);)*", re.I)
 _BLANKS_AND_CLOSE = re.compile(rb"[ \t]*(?:\r?\n|</|\Z)")
 
 
@@ -80,8 +81,13 @@ class Document:
         if text is None:
             return self.place(element.start + 1)
         start = text.start + (len("<![CDATA[") if text.is_cdata else 0)
-        lead = len(text.value) - len(text.value.lstrip())
-        return self.place(min(start + lead, text.end))
+        blanks = _BLANKS_AND_REFERENCES.match(self._text, start, text.end)
+        end = blanks.end() if blanks else start
+        return self.place(end if end < text.end else start)
+
+    def place_of_text(self, text: Text) -> tuple[int, int]:
+        """Where text between elements stands."""
+        return self.place(text.start if text.is_cdata else _end_of_blanks(self._text, text.start))
 
     def place_of_attribute(self, element: Element, name: str) -> tuple[int, int]:
         """Where an attribute stands; the name of the element if it has no such attribute."""

@@ -26,7 +26,17 @@ _WILDCARD = re.compile(r"[*?]")
 class EffectiveElement:
     """One element as the engine sees it, and where it stands in which file."""
 
-    __slots__ = ("_children", "document", "element", "item", "parent", "place", "site", "via")
+    __slots__ = (
+        "_children",
+        "document",
+        "element",
+        "item",
+        "parent",
+        "place",
+        "site",
+        "via",
+        "written",
+    )
 
     def __init__(
         self,
@@ -50,6 +60,8 @@ class EffectiveElement:
         """The include that brought it; None if it is written in place."""
         self.place = 1
         """From 1 among the items of its list."""
+        self.written: set[str] = set()
+        """Names of the children that are written, also of those whose include finds nothing."""
         self._children: dict[str, list[EffectiveElement]] = {}
 
     def all(self, name: str) -> Sequence[EffectiveElement]:

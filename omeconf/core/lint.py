@@ -186,16 +186,18 @@ def hardware_switches(root: EffectiveElement, env: Env) -> Iterator[Violation]:
 
 
 def mixed_origins(root: EffectiveElement, env: Env) -> Iterator[Violation]:
-    """Beside *, other origins do not count."""
+    """Beside *, other origins do not count; null counts only alone."""
     for node in root.descendants():
         if node.item.name != "CrossDomains":
             continue
         urls = {text_at(url, "", env): url for url in node.all("Url")}
-        if "*" in urls and len(urls) > 1:
-            yield urls["*"].violation(
+        special = next((word for word in ("*", "null") if word in urls), None)
+        if special is not None and len(urls) > 1:
+            what = "allows every web page" if special == "*" else "counts only alone"
+            yield urls[special].violation(
                 Severity.WARNING,
                 "mixed-origins",
-                '"*" allows every web page: the other entries are not followed',
+                f'"{special}" {what}: beside it, other entries do not count',
                 hint="remove it, or the others",
                 at_value=True,
             )

@@ -248,22 +248,6 @@ def api_token(root: EffectiveElement, env: Env) -> Iterator[Violation]:
         )
 
 
-def srt_options(root: EffectiveElement, env: Env) -> Iterator[Violation]:
-    """Options of the SRT socket that the engine cannot set end its start."""
-    for side in ("Providers", "Publishers"):
-        for option in root.every(f"Bind/{side}/SRT/Options/Option"):
-            key = text_at(option, "Key", env)
-            if key in ("SRTO_RCVSYN", "SRTO_SNDSYN", "SRTO_LINGER"):
-                yield _error(
-                    option,
-                    "invalid-value",
-                    f"the engine cannot set {key}",
-                    child="Key",
-                    hint="remove this option",
-                    says=f"Could not set SRT option: {key}",
-                )
-
-
 def http_and_https(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """One address cannot serve HTTP and HTTPS: the start fails."""
     plain: dict[object, EffectiveElement] = {}
@@ -313,7 +297,6 @@ RULES: Mapping[Rule, Release] = {
     track_sets: ALWAYS,
     subtitles: ALWAYS,
     api_token: (0, 13, 0),
-    srt_options: ALWAYS,
     http_and_https: ALWAYS,
 }
 """Every rule, with the first release that is known to go by it."""

@@ -80,6 +80,12 @@ class ValueType:
         return tuple(word for way in self.ways for word in way.words)
 
     @property
+    def example(self) -> str:
+        """A value to show: the first word, the least number, or dots."""
+        least, _ = self.bounds
+        return next(iter(self.words), "..." if least is None else str(least))
+
+    @property
     def bounds(self) -> tuple[int | None, int | None]:
         """The least and the greatest number, where the type has such."""
         return (self.ways[0].least, self.ways[0].most) if self.ways else (None, None)

@@ -25,7 +25,7 @@ def names(node: EffectiveElement, env: Env, *, lenient: bool) -> Iterator[Violat
     item, document, element = node.item, node.document, node.element
     severity = Severity.WARNING if lenient else Severity.ERROR
     for text in element.texts:
-        line, column = document.place(text.start + len(text.value) - len(text.value.lstrip()))
+        line, column = document.place_of_text(text)
         yield Violation(
             severity,
             "stray-text",
@@ -89,13 +89,21 @@ def attributes(node: EffectiveElement, env: Env) -> Iterator[Violation]:
                 hint="remove it",
                 attribute=name,
             )
-        elif expand(value, env) not in ("true", None):
+        elif _is_meant_but_not_read(node, expand(value, env)):
             yield node.violation(
-                Severity.ADVICE,
+                Severity.WARNING,
                 "ignore-without-effect",
-                f'ignore="{value}" has no effect: only "true" has',
+                f'ignore="{value}" has no effect here',
+                hint='only "true" has, and not at the root of a file',
                 attribute=name,
             )
+
+
+def _is_meant_but_not_read(node: EffectiveElement, ignore: str | None) -> bool:
+    """Whether somebody means to switch an element off, and the engine does not see it."""
+    if ignore == "true":
+        return node.element.parent is None and node.parent is not None
+    return ignore is not None and ignore.strip().lower() not in ("false", "no", "off", "0", "")
 
 
 def leaf(node: EffectiveElement) -> Iterator[Violation]:
@@ -120,7 +128,7 @@ def leaf(node: EffectiveElement) -> Iterator[Violation]:
 
 
 def beside_include(node: EffectiveElement) -> Iterator[Violation]:
-    """Content of a list item whose include takes its place."""
+    """Content of an element whose include takes its place."""
     if node.element.children or node.element.texts:
         yield node.violation(
             Severity.WARNING,

@@ -24,6 +24,8 @@ _FLOAT = re.compile(
     r"|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan))",
     re.IGNORECASE,
 )
+_BLANKS = " \t\n\v\f\r"
+"""What the engine trims."""
 _MACRO = re.compile(r"\$\{env:([^:}]*)(?::([^}]*))?\}")
 _LEFT_MACRO = re.compile(r"\$\{ome:(Home|CurrentPath)\}")
 
@@ -110,12 +112,12 @@ def _leading_int(text: str) -> int:
 def _port(text: str) -> Reading:
     """One port with an optional protocol; only a single slash makes a protocol of the rest."""
     parts = text.split("/")
-    number = to_int(parts[0].strip())
+    number = to_int(parts[0].strip(_BLANKS))
     if not 1 <= number <= 65535:
         return Reading(refusal=f"Invalid port: {text}")
     if len(parts) != 2:
         return Reading((number, "tcp"))
-    protocol = parts[1].strip().lower()
+    protocol = parts[1].strip(_BLANKS).lower()
     if protocol not in ("tcp", "udp", "srt"):
         return Reading(refusal=f"Unknown socket type: {text}")
     return Reading((number, protocol))
@@ -124,20 +126,20 @@ def _port(text: str) -> Reading:
 def _ports(text: str) -> Reading:
     """Ports and ranges by commas, with one protocol behind them all; udp unless told."""
     parts = text.split("/")
-    protocol = parts[1].strip().lower() if len(parts) == 2 else "udp"
+    protocol = parts[1].strip(_BLANKS).lower() if len(parts) == 2 else "udp"
     ports: list[int] = []
     for expression in parts[0].split(","):
         ends = expression.split("-")
-        numbers = [to_int(end.strip()) for end in ends]
+        numbers = [to_int(end.strip(_BLANKS)) for end in ends]
         if len(ends) > 2:
-            return Reading(refusal=f"Invalid port expression: {expression.strip()}")
+            return Reading(refusal=f"Invalid port expression: {expression.strip(_BLANKS)}")
         if len(ends) == 2:
             first, last = numbers
             if not (1 <= first <= last <= 65535):
-                return Reading(refusal=f"Invalid port range: {expression.strip()}")
+                return Reading(refusal=f"Invalid port range: {expression.strip(_BLANKS)}")
             ports += range(first, last + 1)
         elif not 1 <= numbers[0] <= 65535:
-            return Reading(refusal=f"Invalid port: {expression.strip()}")
+            return Reading(refusal=f"Invalid port: {expression.strip(_BLANKS)}")
         else:
             ports.append(numbers[0])
     return Reading((*ports, protocol))
@@ -196,6 +198,13 @@ def _candidate(text: str) -> Reading:
     return Reading(text)
 
 
+def _relay(text: str) -> Reading:
+    """The address of a TURN server: as an ICE candidate, but there is no protocol."""
+    return (
+        Reading(refusal=f"Invalid port in TCP relay: {text}") if "/" in text else _candidate(text)
+    )
+
+
 READINGS: Mapping[str, Callable[[str], Reading]] = {
     "text": Reading,
     "int": lambda text: Reading(to_int(text)),
@@ -209,8 +218,9 @@ READINGS: Mapping[str, Callable[[str], Reading]] = {
     "version": _version,
     "address": _address,
     "candidate": _candidate,
+    "relay": _relay,
 }
 """Every kind of reading, by its name in the XSD."""
 
-REFUSING = frozenset({"port", "ports", "bitrate", "version", "address", "candidate"})
+REFUSING = frozenset({"port", "ports", "bitrate", "version", "address", "candidate", "relay"})
 """Readings that may refuse a text whose form is right: ``4004-4000``, ``9999M``."""

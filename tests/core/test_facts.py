@@ -134,7 +134,7 @@ def stands_in_place(violation: Violation, source: str) -> bool:
     if violation.code == "wrong-root":
         return is_name and len(opened) == 1
     is_attribute = ATTRIBUTE.match(source, offset - 1) is not None
-    before = re.sub(r"<!--.*?-->|<\?.*?\?>", "", source[:offset], flags=re.DOTALL)
+    before = re.sub(r"<!--.*?-->|<\?.*?\?>|&#32;", "", source[:offset], flags=re.DOTALL)
     is_text = LEAD.search(before) is not None and source[offset] not in " \t\r\n"
     return opened == path[-len(opened) :] and (is_name or is_attribute or is_text)
 

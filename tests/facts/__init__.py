@@ -145,6 +145,9 @@ def within(path: str, around: Build) -> Build:
     return lambda inside: around(f"{opened}{inside}{closed}")
 
 
+BLANKS = " \t\r\n"
+
+
 def each(
     fact: str, tag: str, build: Build, *rows: tuple[str, str, str], prefix: str = ""
 ) -> tuple[Case, ...]:
@@ -155,7 +158,11 @@ def each(
             f"{prefix or tag}-{name}",
             build(f"<{tag}>{value}</{tag}>"),
             verdict,
-            "" if verdict == "good" else f"{value.lstrip()}</{tag}" if value.strip() else f"<{tag}",
+            ""
+            if verdict == "good"
+            else f"{value.lstrip(BLANKS)}</{tag}"
+            if value.strip()
+            else f"<{tag}",
         )
         for verdict, name, value in rows
     )

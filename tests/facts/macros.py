@@ -81,7 +81,6 @@ CASES = (
          "</SecretKey><Timeout>1</Timeout><RulesFile>${env:R}</RulesFile></Alert>"),
          env={"R": "${ome:Home}rules.xml"}),
     port("H52", "variable-in-a-variable", "${env:A}", "error", A="${env:B}", B="1935"),
-    port("H52", "home-is-no-port", "${ome:Home}", "error"),
     port("H52", "home-by-letter-case", "${ome:home}", "error"),
     *good("H53", left_untouched=server("<Name>${Anything} ${x:y}</Name>"),
           dollar=server("<Name>$ $$ {} ${}</Name>")),

@@ -138,8 +138,6 @@ CASES = (
     lacking("root-of-schedule", within("Providers", in_app)("<Schedule/>"), "<Schedule/>"),
     lacking("folder-of-multiplex", within("Providers", in_app)("<Multiplex/>"), "<Multiplex/>"),
     lacking("url-of-transcode-webhook", in_app("<TranscodeWebhook/>"), "<TranscodeWebhook/>"),
-    lacking("most-playout-delay", within("Publishers/WebRTC/PlayoutDelay", in_app)(
-        "<Min>1</Min>"), "<PlayoutDelay>"),
     lacking("virtual-hosts", server("<VirtualHosts/>"), "<VirtualHosts/>"),
     lacking("items-of-audio-map", within("Providers/SRT", in_app)("<AudioMap/>"), "<AudioMap/>"),
     lacking("streams-of-stream-map", within("Providers/MPEGTS", in_app)("<StreamMap/>"),
