@@ -253,8 +253,21 @@ def _status_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  last reload       {last['state']}: {names}")
     if found["restartNeeded"]:
         lines.append("  restart needed: no hook is set for what changed")
-    if found["missing"]:
-        lines.append(f"  {found['missing']}")
+    for name, text in (
+        ("missing", "{}"),
+        ("unrecorded", "a manual edit cannot be recorded: {}"),
+        ("held", "held: {}; `omeconf resume` ends that"),
+        ("readOnly", "read only: {}"),
+        ("history", "history: {}"),
+    ):
+        if found[name]:
+            lines.append(f"  {text.format(found[name])}")
+    if found["confirm"]:
+        waits = found["confirm"]
+        lines.append(
+            f"  confirm           until {waits['deadline']}, else back to revision "
+            f"{waits['backTo']}: `omeconf confirm`"
+        )
     if found["drift"]:
         lines.append("The files on disk have errors and are not taken up:")
         for v in found["drift"]["violations"]:
@@ -280,3 +293,67 @@ def log(socket_path: Path, limit: int, *, as_json: bool) -> None:
     for r in found:
         by = f" by {r['author']}" if r["author"] else ""
         click.echo(f"{r['number']:>5}  {r['time'][:19]}Z  {r['origin']}{by}  {r['message']}")
+
+
+@main.command()
+@click.argument("revision", type=int)
+@click.option("-m", "--message", default="", help="Kept with the new revision.")
+@click.option(
+    "--confirm",
+    "confirm_s",
+    type=float,
+    metavar="SECONDS",
+    help="Take it back, unless `omeconf confirm` is called in time.",
+)
+@_SOCKET
+@_JSON
+def rollback(
+    revision: int, message: str, confirm_s: float | None, socket_path: Path, *, as_json: bool
+) -> None:
+    """Take up the files of an old REVISION again, as a new revision."""
+    from omeconf.client import Client
+
+    found = Client(socket_path).rollback(revision, message, confirm_s=confirm_s)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(f"revision {found['number']}: {found['message']}")
+
+
+@main.command()
+@_SOCKET
+@_JSON
+def confirm(socket_path: Path, *, as_json: bool) -> None:
+    """Keep what was changed with a deadline (?confirm=SECONDS, --confirm)."""
+    from omeconf.client import Client
+
+    found = Client(socket_path).confirm()
+    click.echo(json.dumps(found, indent=2) if as_json else
+               f"confirmed: everything since revision {found['since']} stays")  # fmt: skip
+
+
+@main.command()
+@click.argument("reason", default="")
+@_SOCKET
+@_JSON
+def hold(reason: str, socket_path: Path, *, as_json: bool) -> None:
+    """Adopt no manual edit and take no other until `omeconf resume`, over restarts.
+
+    For the time in which many files are changed by hand: git pull, ansible.
+    """
+    from omeconf.client import Client
+
+    found = Client(socket_path).hold(reason)
+    click.echo(json.dumps(found, indent=2) if as_json else f"held: {found['held']}")
+
+
+@main.command()
+@_SOCKET
+@_JSON
+def resume(socket_path: Path, *, as_json: bool) -> None:
+    """End `omeconf hold`: what lies on disk now is looked at, and taken up if it is right."""
+    from omeconf.client import Client
+
+    found = Client(socket_path).resume()
+    click.echo(json.dumps(found, indent=2) if as_json else
+               f"resumed: revision {found['revision']} is the newest")  # fmt: skip

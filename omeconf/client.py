@@ -42,10 +42,36 @@ class Client:
         ]
         return found
 
-    def _call(self, method: str, path: str) -> Any:
+    def rollback(
+        self, number: int, message: str = "", *, confirm_s: float | None = None
+    ) -> dict[str, Any]:
+        """An old state again, as a new revision."""
+        query = f"?confirm={confirm_s:g}" if confirm_s is not None else ""
+        path = f"/omeconf/v1/rollback{query}"
+        found: dict[str, Any] = self._call("POST", path, {"revision": number}, message)
+        return found
+
+    def confirm(self) -> dict[str, Any]:
+        """What was committed with a deadline stays."""
+        found: dict[str, Any] = self._call("POST", "/omeconf/v1/confirm")
+        return found
+
+    def hold(self, reason: str = "") -> dict[str, Any]:
+        """Adopt nothing and refuse edits until `resume`."""
+        found: dict[str, Any] = self._call("POST", "/omeconf/v1/hold", {"reason": reason})
+        return found
+
+    def resume(self) -> dict[str, Any]:
+        """Adopt again, beginning with what lies on disk now."""
+        found: dict[str, Any] = self._call("POST", "/omeconf/v1/resume")
+        return found
+
+    def _call(self, method: str, path: str, body: object = None, message: str = "") -> Any:
         connection = _UnixConnection(self.path, self.timeout_s)
         try:
-            connection.request(method, path)
+            headers = {"Omeconf-Message": message} if message else {}
+            text = json.dumps(body) if body is not None else None
+            connection.request(method, path, text, headers)
             answer = connection.getresponse()
             body = answer.read()
         except OSError as error:

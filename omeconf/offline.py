@@ -14,6 +14,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.report import Finding, Report
 from omeconf.settings import read_env
 from omeconf.store.disk import Folder, shipped_schema
+from omeconf.store.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,16 @@ def migrate_path(path: Path, release: str, env_file: Path | None, *, dry_run: bo
     migrated = migrate(snapshot, schema)
     changed = snapshot.changed_files(migrated.snapshot)
     if changed and not dry_run:
-        folder = Folder(_server_xml(path).parent)
-        folder.publish(
-            folder.prepare(
-                {file: migrated.snapshot.files[file] for file in changed},
-                {file: snapshot.files[file] for file in changed},
-                snapshot.would_include,
-            )
+        publisher = Publisher(_server_xml(path).parent)
+        prepared = publisher.prepare(
+            {file: migrated.snapshot.files[file] for file in changed},
+            {file: snapshot.files[file] for file in changed},
+            snapshot.would_include,
         )
+        try:
+            publisher.publish(prepared)
+        finally:
+            publisher.discard(prepared)
     file = str(_server_xml(path))
     found = tuple(_findings(migrated.snapshot, schema, file.removesuffix(snapshot.main)))
     report = Report((file,), found)

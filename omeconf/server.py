@@ -118,6 +118,7 @@ def open_service(places: Places, settings: Settings) -> Service:
         clock=time.time,
         env=env,
         vanished_s=settings.watch.vanished_s,
+        state=places.state,
     )
     lock(places.state)
     service = Service(repository, settings)
@@ -164,7 +165,7 @@ def _watcher(service: Service, settings: Settings) -> Watcher:
 
     def folders() -> set[Path]:
         paths = {folder.path / place for place in places()}
-        paths |= {(folder.path / file).resolve().parent for file in files()}
+        paths |= {Path(os.path.realpath(folder.path / file)).parent for file in files()}
         return {_nearest(path) for path in paths}
 
     def marks() -> object:
@@ -172,10 +173,14 @@ def _watcher(service: Service, settings: Settings) -> Watcher:
 
     def look() -> bool:
         service.submit(service.tick).result()
-        return not repository.missing
+        return service.is_settled
 
     watch = settings.watch
-    return Watcher(folders, marks, look, settle_s=watch.settle_s, look_every_s=watch.look_every_s)
+    watcher = Watcher(
+        folders, marks, look, settle_s=watch.settle_s, look_every_s=watch.look_every_s
+    )
+    service.vitals.append(lambda: watcher.is_alive)
+    return watcher
 
 
 def _nearest(path: Path) -> Path:
@@ -249,9 +254,12 @@ class _Daemon:
         wanted = self._wanted(is_first=is_first)
         new = [each for each in wanted if each not in self.open]
         gone = [each for each in self.open if each not in wanted]
-        clashing = [each for each in gone if each.port in {other.port for other in new}]
+        ready = [each for each in new if self._has_certificate(each)]
+        clashing = [each for each in gone if each.port in {other.port for other in ready}]
         await self._close(*clashing)
-        failed = [each for each in new if not self._open(each, is_first=is_first)]
+        failed = [
+            each for each in new if each not in ready or not self._open(each, is_first=is_first)
+        ]
         self.is_behind = bool(failed)
         if not failed:
             await self._close(*(each for each in gone if each not in clashing))
@@ -271,15 +279,22 @@ class _Daemon:
             return ()
         return listeners(head, self.settings, self.places.server_xml.parent)
 
+    def _has_certificate(self, listener: Listener) -> bool:
+        """Whether TLS can be spoken there: else what is open stays open, and it is tried again."""
+        try:
+            _tls(listener)
+        except (OSError, ValueError) as error:
+            if not self.is_behind:
+                where = f"{listener.host}:{listener.port}"
+                log.error("Cannot listen with TLS on %s: certificate or key: %s", where, error)
+            return False
+        return True
+
     def _open(self, listener: Listener, *, is_first: bool) -> bool:
         """Listen at one place. A taken address ends the first start; later it is tried again."""
         where = f"{listener.host}:{listener.port}"
         try:
             tls = _tls(listener)
-        except (OSError, ValueError) as error:
-            log.error("Cannot listen with TLS on %s: certificate or key: %s", where, error)
-            return True
-        try:
             bound = _bind(listener)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

@@ -44,6 +44,10 @@ ROUTES = [
     Route(OWN + "/status", manage.status, methods=["GET"]),
     Route(OWN + "/revisions", manage.revisions, methods=["GET"]),
     Route(OWN + "/revisions/{number:int}", manage.revision, methods=["GET"]),
+    Route(OWN + "/rollback", manage.rollback, methods=["POST"]),
+    Route(OWN + "/confirm", manage.confirm, methods=["POST"]),
+    Route(OWN + "/hold", manage.hold, methods=["POST"]),
+    Route(OWN + "/resume", manage.resume, methods=["POST"]),
     Route(OWN + "/health/live", manage.live, methods=["GET"]),
     Route(OWN + "/health/ready", manage.ready, methods=["GET"]),
 ]

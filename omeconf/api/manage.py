@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf import __version__
-from omeconf.api.envelope import ApiError
-from omeconf.api.writing import service_of
+from omeconf.api.envelope import ApiError, read_body
+from omeconf.api.writing import caller_of, confirm_seconds, finish, message_of, service_of
 from omeconf.core.violation import Violation
 
 
@@ -62,6 +62,45 @@ async def revision(request: Request) -> Response:
             "files": {name: data.decode("utf-8", "replace") for name, data in files.items()},
         }
     )
+
+
+async def rollback(request: Request) -> Response:
+    """POST rollback {"revision": N}: that state again, as a new revision; ?confirm=SECONDS."""
+    service = service_of(request)
+    body = read_body(await request.body())
+    number = body.get("revision") if isinstance(body, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ApiError(400, 'the body is {"revision": NUMBER}')
+    by, why, confirm_s = caller_of(request).name, message_of(request), confirm_seconds(request)
+    written = await finish(
+        request, service.submit(service.rollback, number, by, why, confirm_s=confirm_s)
+    )
+    return JSONResponse(written.head.revision.as_json(), headers=written.headers)
+
+
+async def confirm(request: Request) -> Response:
+    """POST confirm: what was committed with ?confirm=SECONDS stays."""
+    service = service_of(request)
+    by = caller_of(request).name
+    return JSONResponse(await asyncio.wrap_future(service.submit(service.confirm, by)))
+
+
+async def hold(request: Request) -> Response:
+    """POST hold {"reason": "..."}: adopt nothing and refuse edits until resume."""
+    service = service_of(request)
+    text = await request.body()
+    body = read_body(text) if text.strip() else {}
+    reason = body.get("reason", "") if isinstance(body, dict) else None
+    if not isinstance(reason, str):
+        raise ApiError(400, 'the body is {"reason": "TEXT"}, or empty')
+    reason = reason or f"held by {caller_of(request).name}"
+    return JSONResponse(await asyncio.wrap_future(service.submit(service.hold, reason)))
+
+
+async def resume(request: Request) -> Response:
+    """POST resume: adopt again, beginning with what lies on disk now."""
+    service = service_of(request)
+    return JSONResponse(await asyncio.wrap_future(service.submit(service.resume)))
 
 
 async def live(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +45,39 @@ async def write(request: Request, *edits: Edit) -> Written:
     Raises ApiError 502 if the reload failed and the edits were taken back.
     """
     service = service_of(request)
+    confirm_s = confirm_seconds(request)
+    candidate = Candidate(0, edits, caller_of(request).name, message_of(request))
+    return await finish(
+        request, service.submit(service.commit, candidate, Origin.API, confirm_s=confirm_s)
+    )
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks."""
     caller: Caller = request.scope["caller"]
-    message = request.headers.get("Omeconf-Message", "")
-    candidate = Candidate(0, edits, caller.name, message)
-    future = service.submit(service.commit, candidate, Origin.API)
+    return caller
+
+
+def message_of(request: Request) -> str:
+    """Why, as the caller says; kept with the revision."""
+    return request.headers.get("Omeconf-Message", "")
+
+
+def confirm_seconds(request: Request) -> float | None:
+    """``?confirm=SECONDS``: take it back unless it is confirmed in time. Raises ApiError."""
+    text = request.query_params.get("confirm")
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ApiError(400, f'confirm is a number of seconds, not "{text}"') from None
+
+
+async def finish(request: Request, future: Future[Committed]) -> Written:
+    """Wait for a commit, and for its reload up to `[reload] wait_s`.
+
+    Raises ApiError 502 if the reload failed and the edits were taken back.
+    """
+    service = service_of(request)
     committed = await asyncio.wrap_future(future)
     stopping: asyncio.Event = request.app.state.stopping
     reload = await _wait(committed.job, service.settings.reload.wait_s, stopping)

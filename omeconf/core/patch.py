@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from omeconf.core.lines import hunks, split
@@ -46,6 +46,18 @@ def difference(old: bytes, new: bytes) -> Patch:
         pieces.append(_trimmed(offset, gone, come))
         offset, line = offset + len(gone), hunk.old_end
     return tuple(pieces)
+
+
+def extent(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> int:
+    """How many bytes lie between the first and the last difference, in all files together."""
+    total = 0
+    for name in old.keys() | new.keys():
+        one, other = old.get(name, b""), new.get(name, b"")
+        if one != other:
+            head = _common_start(one, other)
+            tail = _common_end(one, other, min(len(one), len(other)) - head)
+            total += len(one) + len(other) - 2 * (head + tail)
+    return total
 
 
 def forward(data: bytes, patch: Patch) -> bytes:

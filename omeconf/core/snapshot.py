@@ -166,6 +166,16 @@ class Snapshot:
                 total.update(part)
         return total.hexdigest()
 
+    @property
+    def fingerprint(self) -> str:
+        """As `digest`, but of everything that decides what a check finds."""
+        total = hashlib.sha256(self.digest.encode())
+        for part in (self.legacy, self.logger, sorted(self.unreadable.items())):
+            total.update(repr(part).encode())
+        for include in sorted(self.includes, key=repr):
+            total.update(repr((include, self.includes[include])).encode())
+        return total.hexdigest()
+
     def changed_files(self, other: Snapshot) -> tuple[str, ...]:
         """Files that are not the same in both, sorted."""
         names = self.files.keys() | other.files.keys()

@@ -78,7 +78,7 @@ class Reloader:
         settings: Settings,
         server_xml: str,
         running: Head | None,
-        half_done: Head | None,
+        half_done: list[Head],
         *,
         on_begin: Callable[[Job], None],
         on_done: Callable[[Job], None],
@@ -91,7 +91,7 @@ class Reloader:
         self.settings = settings
         self.server_xml = server_xml
         self.running = running
-        self.half_done = [half_done] if half_done is not None else []
+        self.half_done = half_done
         """What jobs that did not end well tried: the engine may run some of it."""
         self.pending: Job | None = None
         self.current: Job | None = None
@@ -119,14 +119,20 @@ class Reloader:
         """Ask that the engine come to run head; gives the job that will see to it."""
         with self._changed:
             if self.pending is None:
-                self.pending = Job(next(self._numbers), head.revision.number, head)
-            self.pending.target = head
+                # it covers all that was not well yet, also what an earlier job failed at
+                first = self.running.revision.number + 1 if self.running else 1
+                first = min(first, head.revision.number)
+                self.pending = Job(next(self._numbers), first, head)
+            if head.revision.number >= self.pending.last:
+                self.pending.target = head
             self._changed.notify_all()
             return self.pending
 
     def retry(self) -> Job | None:
         """Do again what failed or waits; None if the engine runs head."""
         last = self.last
+        if self.pending is not None:
+            return self.pending
         if last is None or last.state not in (State.FAILED, State.WAITING):
             return None
         return self.request(last.target)

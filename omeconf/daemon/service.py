@@ -7,9 +7,11 @@ configuration (`view`) needs no thread, since a Head is a value.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,8 +20,9 @@ from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Severity, Violation
+from omeconf.daemon.confirm import LONGEST_S, NOTE, Armed, Clocks
 from omeconf.daemon.jobs import Job, Reloader, State
-from omeconf.errors import Busy, Drift, NotFound, OmeconfError, Unwritable
+from omeconf.errors import BadBody, Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.settings import Settings
 from omeconf.store.repository import Head, Repository
 
@@ -29,6 +32,9 @@ T = TypeVar("T")
 
 SETTLING_S = 1.0
 """How long a commit waits for somebody who is just saving the file."""
+
+MOST_HALF_DONE = 50
+"""So many revisions back a reload that was cut off is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +57,27 @@ class Committed:
 class Service:
     """What everyone talks to: the API, the watcher, the command line."""
 
-    def __init__(self, repository: Repository, settings: Settings) -> None:
+    def __init__(
+        self, repository: Repository, settings: Settings, clocks: Clocks | None = None
+    ) -> None:
         self.repository = repository
         self.settings = settings
+        self.clocks = clocks or Clocks()
         self.reloader: Reloader
+        self.armed: Armed | None = None
+        """What is taken back if nobody confirms it in time."""
+        self.vitals: list[Callable[[], bool]] = []
+        """Whether what must run besides us is at work."""
         self.is_running_assumed = False
         """Whether what the engine runs is not known but taken to be head (first start)."""
         self.on_head: list[Callable[[], None]] = []
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._alarm: threading.Timer | None = None
+        self._to_revert: list[Job] = []
+        """Failed reloads whose revisions could not be taken back yet."""
         self._reported = ""
+        self._unrecorded = ""
         self._missing_since: float | None = None
         self._known: Head | None = None
         """The head that the reloader was last told of."""
@@ -74,23 +91,45 @@ class Service:
     def _start(self) -> None:
         self.repository.open()
         self._report_drift()
-        head = self._known = self.repository.head
+        self._report_places()
         running = self._running_at_start()
-        trying = self._marked("trying")
         self.reloader = Reloader(
             self.settings,
             str(self.repository.folder.path / self.repository.main),
             running,
-            trying,
+            self._half_done(running),
             on_begin=self._job_begins,
             on_done=self._wait_for_ending,
             run_id=format(int(self.repository.clock()), "x"),
         )
+        self.armed = Armed.parse(self.repository.history.note(NOTE))
+        if self.armed is not None:
+            self._expire_if_due()  # before anything is applied
+        head = self._known = self.repository.head
         self.reloader.start()
         if head is not None and running is not None:
-            if trying is not None or running.revision != head.revision:
+            if self.reloader.half_done or running.revision != head.revision:
                 self.reloader.request(head)
             self._prune(at_once=True)
+
+    def _report_places(self) -> None:
+        """Say at the start what about the files is not as it usually is."""
+        repository = self.repository
+        path = repository.folder.path / repository.main
+        if repository.obstacle:
+            log.warning("Read only: %s; edits over the API are refused", repository.obstacle)
+        elif repository.publisher.needs_in_place(repository.main):
+            log.warning(
+                "%s cannot be exchanged (it is mounted as a single file, or somebody else's): it "
+                "is written in place, behind a journal",
+                path,
+            )
+        if repository.folder.links(repository.main) > 1:
+            log.warning("%s has other names (hard links), which will not see edits", path)
+        if repository.history.set_aside is not None:
+            log.error("The history was damaged; it is kept in %s", repository.history.set_aside)
+        if repository.history.trouble:
+            log.error("%s; edits are refused until that works", repository.history.trouble)
 
     def _running_at_start(self) -> Head | None:
         head = self.repository.head
@@ -98,8 +137,20 @@ class Service:
         if head is None or running is not None:
             return running
         self.is_running_assumed = True
-        self.repository.history.set_marks(running=head.revision.number)
+        self._mark(running=head.revision.number)
         return head
+
+    def _half_done(self, running: Head | None) -> list[Head]:
+        """What was being tried when we ended: each revision since what runs, up to the last."""
+        trying = self.repository.history.mark("trying")
+        if trying is None:
+            return []
+        since = running.revision.number if running else trying - 1
+        newest = self.repository.history.newest(limit=MOST_HALF_DONE, below=trying + 1)
+        return [self._head(each) for each in newest if each.number > since or each.number == trying]
+
+    def _head(self, revision: Revision) -> Head:
+        return Head(revision, self.repository.at(revision.number))
 
     def _marked(self, name: str) -> Head | None:
         history = self.repository.history
@@ -107,13 +158,22 @@ class Service:
         if number is None:
             return None
         try:
-            return Head(history.get(number), self.repository.at(number))
-        except NotFound:
+            return self._head(history.get(number))
+        except (NotFound, Unwritable):
             log.warning("revision %d (%s) is not in the history any more", number, name)
             return None
 
+    def _mark(self, **marks: int | None) -> None:
+        """Move marks; what cannot be noted now is only logged: it would be done once more."""
+        try:
+            self.repository.history.set_marks(**marks)
+        except Unwritable as error:
+            log.warning("Cannot note %s: %s", ", ".join(marks), error)
+
     def stop(self, timeout_s: float = 30.0) -> None:
         """Finish the running commit and reload, within a limit."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self.reloader.stop(timeout_s)
         self._writer.shutdown(wait=True)
         self.repository.close()
@@ -140,13 +200,19 @@ class Service:
             "revision": {
                 "head": head.revision.number if head else None,
                 "disk": head.revision.number
-                if head and drift is None and not repository.missing
+                if head and drift is None and not repository.missing and not repository.unrecorded
                 else None,
                 "running": reloader.running.revision.number if reloader.running else None,
                 "healthy": history.mark("healthy"),
             },
             "runningIsAssumed": self.is_running_assumed,
             "missing": repository.missing or None,
+            "unrecorded": repository.unrecorded or None,
+            "held": repository.held,
+            "readOnly": repository.obstacle or None,
+            "history": history.trouble
+            or (f"damaged, kept in {history.set_aside}" if history.set_aside else None),
+            "confirm": self.armed.as_json(self.clocks) if self.armed else None,
             "drift": None
             if drift is None
             else {"violations": [v.as_json() for v in drift.violations]},
@@ -161,14 +227,49 @@ class Service:
     # -- on the writer ---------------------------------------------------------------------
 
     def commit(
-        self, candidate: Candidate, origin: Origin = Origin.API, *, force: bool = False
+        self,
+        candidate: Candidate,
+        origin: Origin = Origin.API,
+        *,
+        force: bool = False,
+        confirm_s: float | None = None,
     ) -> Committed:
-        """Make a revision and have it reloaded. Raises what `Repository.commit` raises."""
-        return self._follow(lambda: self.repository.commit(candidate, origin, force=force))
+        """Make a revision and have it reloaded. Raises what `Repository.commit` raises.
 
-    def rollback(self, number: int, author: str, message: str = "") -> Committed:
+        confirm_s: it is taken back unless `confirm` is called within so many seconds. While that
+        is open, another commit with confirm_s extends it, and one without raises Conflict.
+        """
+        return self._armed(
+            confirm_s, lambda: self.repository.commit(candidate, origin, force=force)
+        )
+
+    def rollback(
+        self, number: int, author: str, message: str = "", *, confirm_s: float | None = None
+    ) -> Committed:
         """Take up an old revision's files as a new revision, and have it reloaded."""
-        return self._follow(lambda: self.repository.rollback(number, author, message))
+        return self._armed(confirm_s, lambda: self.repository.rollback(number, author, message))
+
+    def confirm(self, author: str = "") -> dict[str, Any]:
+        """Keep what was committed with confirm_s. Raises Conflict if nothing waits for it."""
+        armed = self.armed
+        if armed is None:
+            raise Conflict("nothing waits to be confirmed")
+        self._disarm()
+        log.info("confirmed%s: everything since revision %d stays",
+                 f" by {author}" if author else "", armed.since)  # fmt: skip
+        return {"confirmed": True, "since": armed.since}
+
+    def hold(self, reason: str) -> dict[str, Any]:
+        """Adopt nothing and refuse edits until `resume`, over restarts. Raises Unwritable."""
+        self.tick()
+        self.repository.hold(reason)
+        return {"held": reason}
+
+    def resume(self) -> dict[str, Any]:
+        """Adopt again, beginning with what lies on disk now. Raises Unwritable."""
+        self.repository.hold_ends()
+        self.tick()
+        return {"held": None, "revision": self.view().revision.number}
 
     def preview(self, edits: tuple[Edit, ...]) -> Plan:
         """What a commit would restart, without making it."""
@@ -178,14 +279,30 @@ class Service:
     def tick(self) -> Committed | None:
         """Look at the folder, and adopt what was changed by hand; None if nothing was.
 
-        Raises Unwritable if that cannot be recorded.
+        What cannot be recorded is logged, and tried again at the next look.
         """
+        self._expire_if_due()
         try:
             self.repository.adopt()
-        finally:
-            committed = self._take_notice()
-            self._report_drift()
+        except Unwritable as error:
+            if self._unrecorded != str(error):
+                log.error("Cannot record a manual edit: %s", error)
+            self._unrecorded = str(error)
+        else:
+            self._unrecorded = ""
+        committed = self._take_notice()
+        self._report_drift()
+        if self._to_revert and not self._is_waiting():
+            self._revert(self._to_revert.pop(0))
         return committed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing waits for a cause to go away: else look again soon."""
+        repository = self.repository
+        is_overdue = self.armed is not None and self.armed.remaining_s(self.clocks) <= 0
+        waits = repository.missing or repository.unrecorded or repository.history.trouble
+        return not (waits or self._to_revert or is_overdue)
 
     def revisions(self, limit: int, below: int | None = None) -> list[Revision]:
         """The history, newest first."""
@@ -200,6 +317,106 @@ class Service:
             committed = self._take_notice()
             self._report_drift()
         return committed or Committed(head, (), None)
+
+    def _armed(self, confirm_s: float | None, work: Callable[[], Head]) -> Committed:
+        """Do what makes a revision; with the way back on disk before it, if that is wanted."""
+        if confirm_s is None and self.armed is not None:
+            raise Conflict(
+                f"what was changed since revision {self.armed.since} waits to be confirmed until "
+                f"{self.armed.as_json(self.clocks)['deadline']}: confirm it first"
+            )
+        if confirm_s is None:
+            return self._follow(work)
+        if not 0 < confirm_s <= LONGEST_S:
+            raise BadBody(f"a deadline is more than 0 and at most {LONGEST_S:.0f} seconds away")
+        self.tick()
+        before, since = self.armed, self.view().revision.number
+        if before is not None:
+            since = before.since
+        self._arm(Armed.after(confirm_s, since, self.clocks))
+        number = self.view().revision.number
+        try:
+            return self._follow(work)
+        except BaseException:
+            self._arm(before)
+            raise
+        finally:
+            if before is None and not self._to_take_back(number):
+                self._disarm()  # nothing was changed, so there is nothing to confirm
+
+    def _arm(self, armed: Armed | None) -> None:
+        """Put the way back on disk. Raises Unwritable; then it is as before."""
+        self.repository.history.set_note(NOTE, str(armed) if armed else None)
+        self.armed = armed
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if armed is not None:
+            self._alarm = threading.Timer(
+                max(armed.remaining_s(self.clocks), 0.0) + 0.01, self._wake
+            )
+            self._alarm.daemon = True
+            self._alarm.start()
+
+    def _disarm(self) -> None:
+        self._arm(None)
+
+    def _disarm_if_possible(self) -> None:
+        """As `_disarm`; what stays on disk is found to be done at the next start."""
+        try:
+            self._disarm()
+        except Unwritable as error:
+            log.warning("Cannot note that nothing waits to be confirmed: %s", error)
+            self.armed = None
+
+    def _wake(self) -> None:
+        """On the timer's thread: have the writer look."""
+        with suppress(RuntimeError):  # the writer is shut down
+            self.submit(self.tick)
+
+    def _to_take_back(self, since: int) -> list[int]:
+        """Revisions after one that were made over the API and are not taken back yet."""
+        newer = [r for r in self.repository.history.newest(limit=1000) if r.number > since]
+        gone = {number for revision in newer for number in revision.reverts}
+        asked = (Origin.API, Origin.CLI)
+        return sorted(
+            r.number
+            for r in newer
+            if r.number not in gone
+            and (r.origin in asked or (r.origin is Origin.ROLLBACK and not r.reverts))
+        )
+
+    def _expire_if_due(self) -> None:
+        """Take back what nobody confirmed in time; what cannot be taken back now waits."""
+        armed = self.armed
+        if armed is None or armed.remaining_s(self.clocks) > 0 or self._is_waiting():
+            return
+        numbers = self._to_take_back(armed.since)
+        self.armed = None  # so that the revert is not refused, and does not come here again
+        try:
+            if numbers:
+                names = ", ".join(map(str, numbers))
+                message = f"revert of {names}: not confirmed in time"
+                self.repository.revert(numbers, "omeconf", message)
+                log.warning("revision %s was not confirmed in time: taken back", names)
+        except Conflict as error:
+            if isinstance(error, (Busy, Drift)):
+                self.armed = armed
+                return
+            log.error("Cannot take back what was not confirmed: %s; it stays", error)
+        except OmeconfError as error:
+            self.armed = armed
+            log.error("Cannot take back what was not confirmed: %s", error)
+            return
+        self._disarm_if_possible()
+
+    def _is_waiting(self) -> bool:
+        """Whether nothing can be changed now, since the files wait for somebody."""
+        repository = self.repository
+        return bool(
+            repository.drift or repository.missing or repository.unrecorded
+            or repository.held is not None or repository.history.trouble
+        )  # fmt: skip
 
     def _take_notice(self) -> Committed | None:
         """Have head reloaded if it has moved since we last looked; None if it has not."""
@@ -224,7 +441,7 @@ class Service:
         """The first good configuration: the engine is taken to run it already."""
         self.is_running_assumed = True
         self.reloader.running = head
-        self.repository.history.set_marks(running=head.revision.number)
+        self._mark(running=head.revision.number)
         return Committed(head, (), None)
 
     def _prune(self, *, at_once: bool = False) -> None:
@@ -255,14 +472,21 @@ class Service:
     def _is_settling(self) -> bool:
         """Whether what lies on disk may be right in a moment."""
         repository = self.repository
+        if repository.held is not None:
+            return False
         if repository.missing:
             now = time.monotonic()
             self._missing_since = self._missing_since or now
             return now - self._missing_since < SETTLING_S
         self._missing_since = None
-        age = repository.folder.age(repository.main, time.time())
-        is_fresh = 0 <= age < self.settings.watch.settle_s
-        return is_fresh or repository.folder.is_being_written(repository.main)
+        drift = repository.drift
+        files = drift.snapshot.files if drift else {repository.main: b""}
+        now, settle_s = time.time(), self.settings.watch.settle_s
+        return any(
+            0 <= repository.folder.age(file, now) < settle_s
+            or repository.folder.is_being_written(file)
+            for file in files
+        )
 
     def _report_drift(self) -> None:
         """Log once what is wrong with the files on disk, and when it is right again."""
@@ -281,15 +505,12 @@ class Service:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the reload thread is at work."""
-        return self.reloader.is_alive
+        """Whether all that must run besides the writer is at work."""
+        return self.reloader.is_alive and all(vital() for vital in self.vitals)
 
     def _job_begins(self, job: Job) -> None:
         """On the reload thread: note what is tried, so that a crash does not forget it."""
-        try:
-            self.repository.history.set_marks(trying=job.last)
-        except Unwritable as error:
-            log.warning("Cannot note that revision %d is being reloaded: %s", job.last, error)
+        self._mark(trying=job.last)
 
     def _wait_for_ending(self, job: Job) -> None:
         """Called by the reload thread: the writer draws the consequences."""
@@ -303,22 +524,40 @@ class Service:
     def _job_ended(self, job: Job) -> None:
         if job.state is State.HEALTHY:
             self.is_running_assumed = False
-            self.repository.history.set_marks(running=job.last, healthy=job.last, trying=None)
+            self._mark(running=job.last, healthy=job.last, trying=None)
+            self._to_revert = [each for each in self._to_revert if each.last > job.last]
         elif job.state is State.FAILED and self.settings.reload.on_failure == "revert":
             self._revert(job)
+        try:
+            self.repository.history.set_reload(job.first, job.last, job.state.value)
+        except Unwritable as error:
+            log.warning("Cannot note the outcome of reload %s: %s", job.id, error)
 
     def _revert(self, job: Job) -> None:
-        """Take back, on top of head, what a failed job covered and came over the API."""
+        """Take back, on top of head, what a failed job covered and came over the API.
+
+        While nothing can be changed it waits for the next look.
+        """
         history = self.repository.history
-        covered = [history.get(number) for number in range(job.first, job.last + 1)]
-        ours = [revision.number for revision in covered if revision.origin is Origin.API]
+        newer = [r for r in history.newest(limit=1000) if r.number >= job.first]
+        gone = {number for revision in newer for number in revision.reverts}
+        ours = [
+            r.number
+            for r in newer
+            if r.number <= job.last and r.origin is Origin.API and r.number not in gone
+        ]
         if not ours:
             return
-        names = ", ".join(map(str, ours))
+        names = ", ".join(map(str, sorted(ours)))
         message = f"revert of {names}: the reload failed"
         try:
             self._follow(lambda: self.repository.revert(ours, "omeconf", message))
+        except (Busy, Drift, Unwritable) as error:
+            log.error("Cannot revert revision %s by itself yet: %s", names, error)
+            self._to_revert.append(job)
         except OmeconfError as error:
             log.error("Cannot revert revision %s by itself: %s", names, error)
         else:
             job.state = State.REVERTED
+            if self.armed is not None and not self._to_take_back(self.armed.since):
+                self._disarm_if_possible()

@@ -65,6 +65,11 @@ class Watcher:
 
     @property
     def is_alive(self) -> bool:
+        """Whether looks are taken."""
+        return self._thread.is_alive()
+
+    @property
+    def hears(self) -> bool:
         """Whether events are being received; without them the looks still find every edit."""
         return self._observer is not None and self._observer.is_alive()
 
@@ -74,19 +79,21 @@ class Watcher:
             is_woken = self._woken.wait(self.look_every_s)
             if self._stopping.is_set():
                 return
-            if is_woken:
-                self._settle()
-            self._watch()
-            marks = self.marks()
-            if is_woken or marks != seen:
-                seen = marks if self._is_done() else None
+            try:
+                seen = self._turn(seen, is_woken=is_woken)
+            except Exception:  # the watcher must outlive whatever it meets
+                log.exception("Cannot look at the configuration folder")
+                seen = None
 
-    def _is_done(self) -> bool:
-        try:
-            return self.look()
-        except Exception:  # the watcher must outlive whatever a look meets
-            log.exception("Cannot look at the configuration folder")
-            return False
+    def _turn(self, seen: object, *, is_woken: bool) -> object:
+        """Look, if something may have changed; gives the marks that were seen."""
+        if is_woken:
+            self._settle()
+        self._watch()
+        marks = self.marks()
+        if is_woken or marks != seen:
+            return marks if self.look() else None
+        return seen
 
     def _settle(self) -> None:
         """Wait until nothing has happened for settle_s, but not for ever."""
@@ -99,7 +106,7 @@ class Watcher:
     def _watch(self) -> None:
         """Watch the folders that matter now; anew if they, or the observer, have changed."""
         wanted = frozenset(folder for folder in self.folders() if folder.is_dir())
-        if wanted == self._watched and self.is_alive:
+        if wanted == self._watched and self.hears:
             return
         self._unwatch()
         handler = _Handler(self._woken)

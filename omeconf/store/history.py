@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omeconf.core.patch import Piece, decode, difference, encode, forward
+from omeconf.core.patch import Patch, Piece, decode, difference, encode, forward
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import NotFound, Unwritable
 
@@ -66,11 +66,15 @@ class History:
     """The revisions of one configuration. May be used from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open, or begin, the history in a file. Raises Unwritable.
+        """Open, or begin, the history in a file. Raises Unwritable if another release wrote it.
 
-        A damaged file is set aside, and a new history begun: `set_aside` tells.
+        A damaged file is set aside, and a new history begun: `set_aside` tells. One that
+        cannot be opened now (no space, no permission) is left alone: `trouble` says why,
+        nothing can be recorded, and `reopen` tries again.
         """
         self.path = path
+        self.trouble = ""
+        """Why nothing can be recorded; "" while all is well."""
         self.set_aside: Path | None = None
         """Where a damaged history was moved; None if it was not damaged."""
         self._guard = threading.Lock()
@@ -84,7 +88,11 @@ class History:
                 self.set_aside = self._move_away()
                 self._database = self._open()
         except (OSError, sqlite3.Error) as error:
-            raise Unwritable(f"cannot open the history in {path}: {error}") from error
+            self.trouble = f"cannot open the history in {path}: {error}"
+            self._database = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
+            self._database.executescript(_TABLES)
 
     def _open(self) -> sqlite3.Connection:
         path = self.path
@@ -122,6 +130,27 @@ class History:
             if part.exists():
                 part.rename(f"{aside}{suffix}")
         return aside
+
+    def reopen(self) -> bool:
+        """Try again to open the file, if that has failed; whether it is open now."""
+        try:
+            database = self._open()
+        except (OSError, sqlite3.Error):
+            return False
+        with self._guard:
+            self._database.close()
+            self._database, self.trouble = database, ""
+        return True
+
+    def start_anew(self) -> None:
+        """Set the file aside, since what is in it cannot be read. Raises Unwritable."""
+        with self._guard:
+            self._database.close()
+            try:
+                self.set_aside = self._move_away()
+                self._database = self._open()
+            except (OSError, sqlite3.Error) as error:
+                raise Unwritable(f"cannot open the history in {self.path}: {error}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -181,7 +210,7 @@ class History:
     def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
         """Forget revisions beyond the newest `keep`, and those made before `older_than`.
 
-        The newest stays whatever its age, and so does every marked one; how many went. One
+        The newest stays whatever its age, its parent and every marked one; how many went. One
         that loses its parent gets a full copy first; so that this is not done for each commit,
         not at_once waits until a tenth of `keep` (at most COPY_EVERY) can go together.
         """
@@ -189,8 +218,9 @@ class History:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
             gone = database.execute(
                 "SELECT number FROM revision WHERE number < ? AND (number <= ? OR time < ?)"
-                " AND number NOT IN (SELECT revision FROM mark)",
-                (last, last - keep, older_than),
+                " AND number NOT IN (SELECT revision FROM mark)"
+                " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)",
+                (last, last - keep, older_than, last),
             ).fetchall()
             if not gone or (not at_once and len(gone) < min(keep // 10, COPY_EVERY)):
                 return 0
@@ -249,6 +279,14 @@ class History:
         self.get(number)
         with self._guard:
             return self._files(number)
+
+    def patches(self, number: int) -> dict[str, Patch]:
+        """What a revision changed in each file; empty if it stands for itself."""
+        rows = self._select("SELECT name, patch FROM change WHERE revision = ?", number)
+        try:
+            return {name: decode(data) for name, data in rows}
+        except ValueError as error:
+            raise Unwritable(f"the history is damaged at revision {number}: {error}") from error
 
     def mark(self, name: str) -> int | None:
         """The revision of a mark (running, healthy, trying); None if it is not set."""
@@ -318,6 +356,8 @@ class History:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self.trouble:
+            raise Unwritable(self.trouble)
         with self._guard:
             try:
                 self._database.execute("BEGIN IMMEDIATE")

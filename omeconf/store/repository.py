@@ -14,17 +14,26 @@ from pathlib import Path, PurePosixPath
 from omeconf.core.check import Checked, check
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.merge import merge
+from omeconf.core.patch import extent, forward, reverse
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
-from omeconf.errors import Busy, Drift, NotFound, NotReady, Refused, Stale, Unwritable
+from omeconf.errors import Busy, Conflict, Drift, NotFound, NotReady, Refused, Stale, Unwritable
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
+from omeconf.store.publish import Publisher
+from omeconf.store.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
 TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
+
+OLDER_BUFFER = 20
+"""So many revisions back a manual save is held against, to see whether it undoes one."""
+
+HOLD = "hold"
+"""The note that says why nothing is adopted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,66 +56,77 @@ class Repository:
         clock: Callable[[], float],
         env: Mapping[str, str] | None = None,
         vanished_s: float = 0.0,
+        state: Path | None = None,
     ) -> None:
         """The repository of one Server.xml; clock gives seconds since the epoch.
 
         An included file that was there is not taken to be gone before vanished_s have passed.
+        state is a folder for journals of files written in place, and for saves that cannot be
+        kept anywhere else.
         """
         self.main = server_xml.name
         self.folder = Folder(server_xml.parent)
+        self.publisher = Publisher(self.folder.path, state / "in-place" if state else None)
         self.history = history
         self.schema = schema
         self.clock = clock
         self.env = env
         self.vanished_s = vanished_s
+        self.state = state
         self.head: Head | None = None
         """None until a good configuration was seen."""
         self.drift: Checked | None = None
         """What lies on disk, if it has errors; None while the disk is head."""
         self.missing = ""
         """Which file is away, so that nothing is taken up or written; "" while none is."""
+        self.unrecorded = ""
+        """Why a manual edit could not be recorded; "" if there is none such."""
+        self.held: str | None = None
+        """Why nothing is adopted; None if it is."""
+        self._looked_at = ""
+        """The fingerprint of what lay on disk when it was last looked at in full."""
         self._lost_since: float | None = None
+        self._to_withdraw: int | None = None
+        """A revision that was recorded, but neither published nor withdrawn."""
 
     # -- opening ---------------------------------------------------------------------------
 
     def open(self) -> None:
         """Lock the folder, finish what a crash cut off, and take up what is on disk.
 
-        Raises Conflict if another daemon manages the folder.
+        Raises Conflict if another daemon manages the folder. What cannot be written now is
+        left for the next look.
         """
-        self.folder.lock()
+        self.folder.lock(self.main)
+        self._load()
+        try:
+            self.adopt()
+        except Unwritable as error:
+            log.error("Cannot record what lies on disk: %s", error)
+
+    def _load(self) -> None:
+        """Take head from the history, and finish what a crash cut off."""
         newest = self.history.head()
+        self.held = self.history.note(HOLD)
+        self.head = None
         if newest is not None:
+            try:
+                self.head = Head(newest, self.at(newest.number))
+            except Unwritable as error:
+                log.error("%s: it is set aside, and a new one begins", error)
+                self.history.start_anew()
+        try:
+            Recovery(self.folder, self.publisher, self.history, self._keep).run(self.head)
+        except Unwritable as error:
+            log.error("Cannot clean up after a crash: %s", error)
+        newest = self.history.head()
+        if self.head is not None and newest is not None and newest != self.head.revision:
             self.head = Head(newest, self.at(newest.number))
-            self.recover()
-        self.adopt()
 
     def close(self) -> None:
         """Let the folder and the history go."""
         self.folder.unlock()
         self.history.close()
-
-    def recover(self) -> None:
-        """Publish a revision that was recorded when the power went, and clean up.
-
-        A temporary beside a file tells of such a crash. It holds our new bytes (its name has
-        their digest), or what they displaced: the base of the edit, or else somebody's work,
-        which is put back, and then adopted.
-        """
-        assert self.head is not None
-        head = self.head.checked.snapshot
-        revision = self.head.revision
-        before = self.history.files(revision.parent) if revision.parent else {}
-        for file, leftover in self.folder.leftovers(head.files):
-            held, on_disk, base = leftover.new, self._bytes(file), before.get(file)
-            if leftover.is_displaced and held not in (base, on_disk):
-                log.warning("%s: putting back what was displaced when a crash came", file)
-                self.folder.put_back(leftover)
-            elif not leftover.is_displaced and held == head.files[file] and on_disk == base:
-                log.warning("finishing revision %d, which a crash cut off", revision.number)
-                self.folder.put_back(leftover)
-            else:
-                self.folder.discard([leftover])
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -121,8 +141,11 @@ class Repository:
         return self.head
 
     def at(self, number: int) -> Checked:
-        """The configuration of some revision. Raises NotFound."""
-        return self._check(self.history.files(number))
+        """The configuration of some revision. Raises NotFound, or Unwritable if it is damaged."""
+        checked = self._check(self.history.files(number))
+        if checked.snapshot.digest != self.history.get(number).digest:
+            raise Unwritable(f"the history is damaged at revision {number}: other files come out")
+        return checked
 
     def on_disk(self) -> Snapshot:
         """What lies on disk now. Raises NotFound or Unwritable."""
@@ -136,29 +159,90 @@ class Repository:
     def adopt(self, author: str = "") -> Head | None:
         """Record what was changed by hand as a revision; None if nothing was.
 
-        A broken file stays as it is, and in `drift` until it is right again.
+        A broken file stays as it is, and in `drift` until it is right again. Raises Unwritable
+        if a good one cannot be recorded: then `unrecorded` says so, and the next look tries again.
         """
+        if self.history.trouble and self.history.reopen():
+            self._load()
+        self._withdraw()
+        if self.held is not None:
+            return None
         try:
             snapshot = self.on_disk()
         except (NotFound, Unwritable) as error:
             self.missing = str(error)
             return None
         self.missing = self._lost(snapshot)
-        if self.missing:
-            return None
-        if self.head is not None and snapshot.digest == self.head.revision.digest:
-            self.drift = None
-            return None
-        if self.drift is not None and snapshot.digest == self.drift.snapshot.digest:
+        if self.missing or snapshot.fingerprint == self._looked_at:
             return None
         checked = check(snapshot, self.schema)
+        head = self.head
         if not checked.is_good:
-            self.drift = checked
+            self.drift, self.unrecorded, self._looked_at = checked, "", snapshot.fingerprint
             return None
+        if head is None or not head.revision.number or snapshot.digest != head.revision.digest:
+            self._adopt(checked, author)
+        else:
+            self.head = Head(head.revision, checked)
+        self.drift, self.unrecorded, self._looked_at = None, "", snapshot.fingerprint
+        assert self.head is not None
+        return self.head if head is None or self.head.revision != head.revision else None
+
+    def _adopt(self, checked: Checked, author: str) -> None:
+        """A good state of the disk that is not head becomes head."""
         message = "edited by hand" if self.head else "as found at the first start"
-        self.head = Head(self._record(checked, Origin.FILE, author, message), checked)
-        self.drift = None
-        return self.head
+        if self.history.set_aside is not None and self.head is None:
+            message = f"as found; the damaged history is kept in {self.history.set_aside.name}"
+        reverts = self._taken_back_by(checked.snapshot)
+        if reverts:
+            names = ", ".join(map(str, reverts))
+            message += f"; takes back revision {names}"
+            log.warning("A manual save takes back revision %s, made over the API", names)
+        try:
+            revision = self._record(checked, Origin.FILE, author, message, reverts)
+        except Unwritable as error:
+            self.unrecorded = str(error)
+            if self.head is None:  # better to serve it unrecorded than not at all
+                self.head = Head(_unrecorded(checked, self.clock()), checked)
+            raise
+        self.head = Head(revision, checked)
+
+    def _taken_back_by(self, snapshot: Snapshot) -> tuple[int, ...]:
+        """API revisions that a manual save undoes, since it was made from an older buffer.
+
+        The revision that differs least from the save is taken for the one it was made from.
+        """
+        if self.head is None or not self.head.revision.number:
+            return ()
+        files = dict(self.head.checked.snapshot.files)
+        least, since = extent(files, snapshot.files), self.head.revision.number
+        newer = self.history.newest(limit=OLDER_BUFFER)
+        for revision in newer:
+            if not revision.parent:
+                break
+            for file, patch in self.history.patches(revision.number).items():
+                if file not in files:
+                    return ()  # files came or went: that is no older buffer of one file
+                files[file] = forward(files[file], reverse(patch))
+            found = extent(files, snapshot.files)
+            if found < least:
+                least, since = found, revision.parent
+        return tuple(sorted(r.number for r in newer if r.number > since and r.origin is Origin.API))
+
+    def hold(self, reason: str) -> None:
+        """Stop adopting, and refuse edits, until `hold_ends`. Raises Unwritable."""
+        self.history.set_note(HOLD, reason)
+        self.held = reason
+
+    def hold_ends(self) -> None:
+        """Adopt again from the next look on. Raises Unwritable."""
+        self.history.set_note(HOLD, None)
+        self.held = None
+
+    @property
+    def obstacle(self) -> str:
+        """Why Server.xml cannot be written now; "" if it seems that it can."""
+        return self.publisher.obstacle(self.main)
 
     def commit(
         self, candidate: Candidate, origin: Origin = Origin.API, *, force: bool = False
@@ -211,24 +295,37 @@ class Repository:
         What anybody else changed since stays. Raises Conflict where that touches the same
         lines, and as `commit` does; then nothing has changed.
         """
+        taken_back = tuple(sorted(numbers))
         base = self._base(0)
         files = dict(base.checked.snapshot.files)
-        for number in sorted(numbers, reverse=True):
+        for number in reversed(taken_back):
             after = self.history.files(number)
             before = self.history.files(self.history.get(number).parent)
-            for file in before.keys() & after.keys() & files.keys():
-                files[file] = merge(after[file], files[file], before[file])
-        return self._take_up(base, files, author, message)
+            for file in before.keys() | after.keys():
+                merged = _merged(file, after.get(file), files.pop(file, None), before.get(file))
+                if merged is not None:
+                    files[file] = merged
+        return self._take_up(base, files, author, message, taken_back)
 
-    def _take_up(self, base: Head, files: Mapping[str, bytes], author: str, message: str) -> Head:
-        if files.keys() != base.checked.snapshot.files.keys():
-            raise Refused("that state has other files than now: put them back by hand", ())
+    def _take_up(
+        self,
+        base: Head,
+        files: Mapping[str, bytes],
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
         checked = self._check(files)
+        old, new = base.checked.snapshot, checked.snapshot
+        outside = [file for file in old.changed_files(new) if not old.is_inside(file)]
+        if outside:
+            raise Refused(f"{outside[0]} is outside of the configuration folder: not written", ())
         if not checked.is_good:
             raise Refused("that state is not valid any more", checked.errors)
-        if checked.snapshot.digest == base.revision.digest:
+        if new.digest == base.revision.digest:
             return base
-        return self._publish(base, checked, Candidate(0, (), author, message), Origin.ROLLBACK)
+        candidate = Candidate(0, (), author, message)
+        return self._publish(base, checked, candidate, Origin.ROLLBACK, reverts)
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
         taken = Snapshot.take(
@@ -258,6 +355,9 @@ class Repository:
     def _base(self, wanted: int) -> Head:
         self.adopt()
         head = self.view()
+        if self.held is not None:
+            raise Drift(f"nothing is changed while files are edited by hand ({self.held}): "
+                        "`omeconf resume` ends that", ())  # fmt: skip
         if self.missing:
             raise Drift(f"{self.missing}: nothing is changed until it is back", ())
         if self.drift is not None:
@@ -268,49 +368,110 @@ class Repository:
                 f"line {first.line}: {first.message}. Repair it, then try again",
                 self.drift.errors,
             )
+        if self.history.trouble:
+            raise Unwritable(self.history.trouble)
         if wanted and wanted != head.revision.number:
             raise Stale(f"revision {wanted} is not the newest: that is {head.revision.number}")
         return head
 
-    def _publish(self, base: Head, checked: Checked, candidate: Candidate, origin: Origin) -> Head:
+    def _publish(
+        self,
+        base: Head,
+        checked: Checked,
+        candidate: Candidate,
+        origin: Origin,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
         old, new = base.checked.snapshot, checked.snapshot
         changed = old.changed_files(new)
-        prepared = self.folder.prepare(
-            {file: new.files[file] for file in changed},
-            {file: old.files[file] for file in changed},
+        prepared = self.publisher.prepare(
+            {file: new.files.get(file) for file in changed},
+            {file: old.files.get(file) for file in changed},
             new.would_include,
         )
         try:
-            revision = self._record(checked, origin, candidate.author, candidate.message)
+            revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
-            self.folder.discard(prepared)
+            self.publisher.discard(prepared)
             raise
         try:
-            self.folder.publish(prepared)
+            self.publisher.publish(prepared)
         except BaseException:
-            self.history.withdraw(revision.number)
+            # first the record, then the temporaries: a crash in between is finished, or undone
+            self._to_withdraw = revision.number
+            try:
+                self._withdraw()
+            finally:
+                self._keep(self.publisher.discard(prepared))
             raise
+        self.publisher.discard(prepared)
         self.head = Head(revision, checked)
+        self._looked_at = new.fingerprint
         return self.head
 
-    def _record(self, checked: Checked, origin: Origin, author: str, message: str) -> Revision:
+    def _withdraw(self) -> None:
+        if self._to_withdraw is not None:
+            self.history.withdraw(self._to_withdraw)
+            self._to_withdraw = None
+
+    def _keep(self, saves: Iterable[tuple[str, bytes]]) -> None:
+        """Saves of somebody that were displaced, and then overtaken by a newer one.
+
+        Each becomes a revision of its own below what is adopted next; one with errors, which
+        cannot be a revision, is kept in the state folder.
+        """
+        for file, data in saves:
+            if self.head is not None:
+                files = {**self.head.checked.snapshot.files, file: data}
+                checked = self._check(files)
+                if checked.is_good:
+                    message = "edited by hand, and saved again at once"
+                    self.head = Head(self._record(checked, Origin.FILE, "", message), checked)
+                    self._looked_at = ""
+                    continue
+            if self.state is not None:
+                kept = self.folder.rescue(self.state / "rescued", file, data)
+                log.error(
+                    "A save of %s that was overtaken has errors; it is kept in %s", file, kept
+                )
+
+    def _record(
+        self,
+        checked: Checked,
+        origin: Origin,
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Revision:
         snapshot = checked.snapshot
+        is_first = self.head is None or not self.head.revision.number
         return self.history.append(
-            parent=self.head.revision.number if self.head else 0,
+            parent=0 if self.head is None else self.head.revision.number,
             author=author,
             time=self.clock(),
             message=message,
             origin=origin,
             digest=snapshot.digest,
             files=snapshot.files,
-            base=self.head.checked.snapshot.files if self.head else None,
+            base=None if is_first or self.head is None else self.head.checked.snapshot.files,
+            reverts=reverts,
         )
 
-    def _bytes(self, file: str) -> bytes:
-        try:
-            return self.folder.read(file)
-        except (NotFound, Unwritable):
-            return b""
+
+def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
+    """As `merge`, also where there is no such file (None) in some of the states."""
+    if base is not None and one is not None and other is not None:
+        return merge(base, one, other)
+    if base in (one, other):
+        return other if base == one else one
+    if one == other:
+        return one
+    raise Conflict(f"{file} came, went or was changed since")
+
+
+def _unrecorded(checked: Checked, time: float) -> Revision:
+    """What stands for a revision while none can be recorded."""
+    return Revision(0, 0, "", time, "not recorded yet", Origin.FILE, checked.snapshot.digest)
 
 
 class _Recorded:

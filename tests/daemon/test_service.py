@@ -9,9 +9,10 @@ import pytest
 
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.core.revision import Origin
 from omeconf.daemon.jobs import State
 from omeconf.daemon.service import Committed, Service
-from omeconf.errors import Refused, Unwritable
+from omeconf.errors import Drift, Refused, Unwritable
 from omeconf.settings import Health, HistorySettings, Hook, Reload, Settings
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
@@ -280,3 +281,65 @@ def test_old_revisions_are_pruned(make: Make) -> None:
     numbers = [r.number for r in service.submit(service.revisions, 9, None).result(DEADLINE_S)]
     assert numbers[:2] == [5, 4]
     assert len(numbers) <= 3
+
+
+def test_hold_and_resume(make: Make, tmp_path: Path) -> None:
+    """Held, nothing is adopted; resumed, what lies there is."""
+    service = make()
+    assert service.submit(service.hold, "git pull").result(DEADLINE_S) == {"held": "git pull"}
+    (tmp_path / "conf/Server.xml").write_text(MINIMAL.replace("1935", "1936"))
+    assert service.submit(service.tick).result(DEADLINE_S) is None
+    with pytest.raises(Drift, match="git pull"):
+        commit(service, segment(4))
+    assert service.submit(service.status).result(DEADLINE_S)["held"] == "git pull"
+    resumed = service.submit(service.resume).result(DEADLINE_S)
+    assert resumed == {"held": None, "revision": 2}
+
+
+def test_a_revert_that_must_wait(make: Make, tmp_path: Path) -> None:
+    """If the files are broken by hand when a reload fails, it is taken back once they are right."""
+    service = make(f"while [ -e {tmp_path}/wait ]; do sleep 0.01; done; exit 1")
+    (tmp_path / "wait").touch()
+    committed = commit(service, segment(4))
+    good = live(tmp_path)
+    (tmp_path / "conf/Server.xml").write_text(good.replace("<Providers>", "<Providers><No/>"))
+    (tmp_path / "wait").unlink()
+    assert ended(committed) is State.FAILED
+    assert not service.is_settled
+    (tmp_path / "conf/Server.xml").write_text(good)
+    service.submit(service.tick).result(DEADLINE_S)
+    assert live(tmp_path) == MINIMAL
+    assert service.is_settled
+
+
+def test_what_a_crash_left_half_done(make: Make, tmp_path: Path) -> None:
+    """All that was tried since the engine was last well counts, not only the last of it."""
+    service = make()
+    history = service.repository.history
+    commit(service, segment(4)).job.done.result(DEADLINE_S)  # type: ignore[union-attr]
+    service.stop(5)
+    history = History(history.path)
+    history.set_marks(running=1, trying=3)
+    files = history.files(1)
+    history.append(
+        parent=2, author="", time=0, message="", origin=Origin.ROLLBACK,
+        digest=history.get(1).digest, files=files, base=history.files(2), reverts=(2,),
+    )  # fmt: skip
+    (tmp_path / "conf/Server.xml").write_bytes(files["Server.xml"])
+    history.close()
+    again = make()
+    wait_for(lambda: calls(tmp_path)[-1:] == ["restart app 3"], "the reload")
+    again.submit(lambda: None).result(DEADLINE_S)
+
+
+def test_all_that_never_ran_well_is_taken_back(make: Make, tmp_path: Path) -> None:
+    """A job covers what earlier jobs failed at."""
+    service = make("exit 1", reload=Reload(on_failure="keep"))
+    assert ended(commit(service, segment(4))) is State.FAILED
+    service.settings = dataclasses.replace(service.settings, reload=Reload(on_failure="revert"))
+    assert ended(commit(service, segment(3, OTHER))) is State.REVERTED
+    assert live(tmp_path) == MINIMAL
+    newest = service.submit(service.revisions, 3).result(DEADLINE_S)
+    assert [(r.number, r.reload, r.reverts) for r in newest][:2] == [
+        (4, "", (2, 3)), (3, "reverted", ())
+    ]  # fmt: skip

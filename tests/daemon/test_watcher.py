@@ -110,7 +110,8 @@ def test_without_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     wait_for(lambda: watched.seen == ["0"], "the first look")
     watched.file.write_text("1")
     wait_for(lambda: watched.seen[-1] == "1", "the look")
-    assert not watched.watcher.is_alive
+    assert not watched.watcher.hears
+    assert watched.watcher.is_alive
     watched.watcher.stop()
 
 

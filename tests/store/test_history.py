@@ -154,8 +154,12 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     sqlite3.connect(newer).execute("PRAGMA user_version = 99")
     with pytest.raises(Unwritable, match="newer omeconf"):
         History(newer)
+    folder = History(tmp_path)
+    assert "cannot open the history" in folder.trouble
+    assert folder.head() is None
     with pytest.raises(Unwritable, match="cannot open the history"):
-        History(tmp_path)
+        add(folder, b"one")
+    assert not folder.reopen()
 
 
 @pytest.mark.parametrize("damage", ["no database", "middle", "cut"])
@@ -210,8 +214,8 @@ def test_prune(history: History) -> None:
     assert history.prune(keep=3, older_than=0) == 2
     assert [r.number for r in history.newest()] == [6, 5, 4, 1]
     assert [history.files(n)["Server.xml"] for n in (1, 4, 5, 6)] == [made[n] for n in (1, 4, 5, 6)]
-    assert history.prune(keep=3, older_than=6.0) == 2
-    assert [r.number for r in history.newest()] == [6, 1]
+    assert history.prune(keep=3, older_than=7.0) == 1
+    assert [r.number for r in history.newest()] == [6, 5, 1]
     assert history.files(6)["Server.xml"] == made[6]
 
 

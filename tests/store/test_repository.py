@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
 from omeconf.store.history import History
+from omeconf.store.publish import Prepared
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
 
@@ -20,7 +22,11 @@ APP = path.application("default", "app")
 
 def opened(folder: Path) -> Repository:
     repository = Repository(
-        folder / "conf/Server.xml", History(folder / "state.sqlite"), schema(), clock=lambda: 7.0
+        folder / "conf/Server.xml",
+        History(folder / "state.sqlite"),
+        schema(),
+        clock=lambda: 7.0,
+        state=folder / "state",
     )
     repository.open()
     return repository
@@ -231,7 +237,7 @@ def test_a_disk_that_refuses(repository: Repository, monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise Unwritable("cannot publish Server.xml: no space left on device")
 
-    monkeypatch.setattr(repository.folder, "publish", refuse)
+    monkeypatch.setattr(repository.publisher, "publish", refuse)
     with pytest.raises(Unwritable):
         repository.commit(segment(4))
     head = repository.history.head()
@@ -241,28 +247,43 @@ def test_a_disk_that_refuses(repository: Repository, monkeypatch: pytest.MonkeyP
 
 NEW = MINIMAL.replace(">6<", ">4<").encode()
 THEIRS = MINIMAL.replace("1935", "1936").encode()
+NEWER = MINIMAL.replace("1935", "1937").encode()
+BROKEN = MINIMAL.replace("Providers>", "Provders>").encode()
+
+
+def leftover(file: str, made_for: bytes) -> str:
+    """The name of a temporary that publishing makes."""
+    whose, digest = (hashlib.sha256(each).hexdigest()[:16] for each in (file.encode(), made_for))
+    return f".omeconf-{file.rpartition('/')[2]}-{whose}-01234567-{digest}.tmp"
 
 
 def crashed(
-    repository: Repository, folder: Path, *, live: bytes, temporary: bytes, suffix: str = "tmp"
+    repository: Repository, folder: Path, *, live: bytes | None, temporary: bytes, part: str = ""
 ) -> Repository:
     """A daemon started after a crash in the middle of publishing revision 2."""
     repository.commit(segment(4))
     repository.close()
     conf = repository.folder.path
-    (conf / "Server.xml").write_bytes(live)
-    digest = hashlib.sha256(NEW).hexdigest()[:16]
-    (conf / f".omeconf-Server.xml-1-{digest}.{suffix}").write_bytes(temporary)
+    (conf / "Server.xml").unlink()
+    if live is not None:
+        (conf / "Server.xml").write_bytes(live)
+    (conf / (part or leftover("Server.xml", NEW))).write_bytes(temporary)
     again = opened(folder)
     assert list(conf.iterdir()) == [conf / "Server.xml"]
     return again
+
+
+def history(repository: Repository) -> list[bytes]:
+    """What Server.xml was in each revision."""
+    numbers = [revision.number for revision in reversed(repository.history.newest())]
+    return [repository.history.files(number)["Server.xml"] for number in numbers]
 
 
 def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> None:
     """A recorded revision whose file waits beside the live one is published at the start."""
     again = crashed(repository, tmp_path, live=MINIMAL.encode(), temporary=NEW)
     assert live(again).encode() == NEW
-    assert again.view().revision.number == 2
+    assert history(again) == [MINIMAL.encode(), NEW]
     again.close()
 
 
@@ -270,7 +291,7 @@ def test_crash_after_the_exchange(repository: Repository, tmp_path: Path) -> Non
     """What was displaced was the base: there is nothing to do but to clean up."""
     again = crashed(repository, tmp_path, live=NEW, temporary=MINIMAL.encode())
     assert live(again).encode() == NEW
-    assert again.view().revision.number == 2
+    assert history(again) == [MINIMAL.encode(), NEW]
     again.close()
 
 
@@ -278,15 +299,310 @@ def test_crash_with_somebodys_save_displaced(repository: Repository, tmp_path: P
     """Their save is put back and adopted; ours was never acknowledged."""
     again = crashed(repository, tmp_path, live=NEW, temporary=THEIRS)
     assert live(again).encode() == THEIRS
-    assert (again.view().revision.number, again.view().revision.origin) == (3, Origin.FILE)
+    assert history(again) == [MINIMAL.encode(), NEW, THEIRS]
+    assert again.view().revision.origin == Origin.FILE
     again.close()
+
+
+def test_crash_with_a_save_displaced_and_a_newer_one_since(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """The newer stays live, and the displaced one is in the history too."""
+    again = crashed(repository, tmp_path, live=NEWER, temporary=THEIRS)
+    assert live(again).encode() == NEWER
+    assert history(again) == [MINIMAL.encode(), NEW, THEIRS, NEWER]
+    again.close()
+
+
+def test_crash_with_a_broken_save_displaced(repository: Repository, tmp_path: Path) -> None:
+    """What cannot be a revision is kept in the state folder."""
+    again = crashed(repository, tmp_path, live=NEWER, temporary=BROKEN)
+    assert history(again) == [MINIMAL.encode(), NEW, NEWER]
+    (kept,) = (tmp_path / "state/rescued").iterdir()
+    assert kept.read_bytes() == BROKEN
+    again.close()
+
+
+def test_crash_between_withdrawing_and_cleaning_up(repository: Repository, tmp_path: Path) -> None:
+    """Temporaries of what was never recorded go; what they displaced is live again."""
+    for on_disk, temporary, made_for in (
+        (MINIMAL.encode(), NEW, NEW),
+        (NEW, MINIMAL.encode(), NEW),
+    ):
+        repository.close()
+        conf = repository.folder.path
+        (conf / "Server.xml").write_bytes(on_disk)
+        (conf / leftover("Server.xml", made_for)).write_bytes(temporary)
+        repository = opened(tmp_path)
+        assert live(repository) == MINIMAL
+        assert history(repository) == [MINIMAL.encode()]
+        assert list(conf.iterdir()) == [conf / "Server.xml"]
+    repository.close()
 
 
 def test_crash_while_writing(repository: Repository, tmp_path: Path) -> None:
     """A temporary that was never whole is removed."""
-    again = crashed(repository, tmp_path, live=NEW, temporary=b"<Server ha", suffix="part")
+    again = crashed(
+        repository, tmp_path, live=NEW, temporary=b"<Server ha", part=".omeconf-x-1-2-3.part"
+    )
     assert live(again).encode() == NEW
     again.close()
+
+
+HOST = "<VirtualHost><Name>{0}</Name><Host><Names><Name>{0}</Name></Names></Host></VirtualHost>"
+
+
+@pytest.fixture
+def several(repository: Repository) -> tuple[Path, dict[str, bytes]]:
+    """A closed repository of three files in which revision 2 was rolled back to revision 1."""
+    conf = repository.folder.path
+    write(
+        repository,
+        MINIMAL.replace("<VirtualHosts>", '<VirtualHosts><VirtualHost include="h/*.xml"/>'),
+    )
+    (conf / "h").mkdir()
+    for name in ("a", "b"):
+        (conf / f"h/{name}.xml").write_text(HOST.format(name))
+    repository.adopt()
+    old = dict(repository.view().checked.snapshot.files)
+    for name in ("a", "b"):
+        (conf / f"h/{name}.xml").write_text(HOST.format(name + "2"))
+    write(repository, live(repository).replace("1935", "1936"))
+    repository.adopt()
+    repository.rollback(2)
+    repository.close()
+    return conf, old
+
+
+def test_half_of_several_files(several: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    """Wherever the crash came between several files, all are new at the start."""
+    conf, new = several
+    history = History(tmp_path / "state.sqlite")
+    old = history.files(3)
+    history.close()
+    names = sorted(new)
+    for done in range(len(names) + 1):
+        for place, name in enumerate(names):
+            is_done = place < done
+            (conf / name).write_bytes(new[name] if is_done else old[name])
+            held = old[name] if is_done else new[name]
+            (conf / name).with_name(leftover(name, new[name])).write_bytes(held)
+        again = opened(tmp_path)
+        assert again.view().revision.number == 4
+        assert {name: (conf / name).read_bytes() for name in names} == new
+        assert not list(conf.rglob(".omeconf*"))
+        again.close()
+
+
+def test_half_of_several_files_and_a_save(
+    several: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """If somebody saved one of them meanwhile, ours is undone, and theirs is adopted."""
+    conf, new = several
+    history = History(tmp_path / "state.sqlite")
+    old = history.files(3)
+    history.close()
+    (conf / "h/a.xml").write_bytes(new["h/a.xml"])
+    (conf / leftover("h/a.xml", new["h/a.xml"])).write_bytes(old["h/a.xml"])
+    (conf / "h/b.xml").write_text(HOST.format("theirs"))
+    (conf / leftover("h/b.xml", new["h/b.xml"])).write_bytes(new["h/b.xml"])
+    (conf / "Server.xml").write_bytes(old["Server.xml"])
+    held = new["Server.xml"]
+    (conf / leftover("Server.xml", held)).write_bytes(held)
+    again = opened(tmp_path)
+    wanted = {**old, "h/b.xml": HOST.format("theirs").encode()}
+    assert {name: (conf / name).read_bytes() for name in new} == wanted
+    assert again.view().checked.snapshot.files == wanted
+    assert not list(conf.rglob(".omeconf*"))
+    again.close()
+
+
+def test_rollback_brings_files_back(repository: Repository) -> None:
+    """Included files that came or went by hand come and go with a rollback."""
+    conf = repository.folder.path
+    include = MINIMAL.replace("<VirtualHosts>", '<VirtualHosts><VirtualHost include="h*.xml"/>')
+    (conf / "h1.xml").write_text(HOST.format("one"))
+    write(repository, include)
+    repository.adopt()
+    (conf / "h1.xml").unlink()
+    (conf / "h2.xml").write_text(HOST.format("two"))
+    repository.adopt()
+    assert repository.view().revision.number == 3
+    repository.rollback(2)
+    assert sorted(path.name for path in conf.iterdir()) == ["Server.xml", "h1.xml"]
+    repository.rollback(3)
+    assert sorted(path.name for path in conf.iterdir()) == ["Server.xml", "h2.xml"]
+    repository.rollback(1)
+    assert (live(repository), sorted(p.name for p in conf.iterdir())) == (MINIMAL, ["Server.xml"])
+    assert repository.adopt() is None
+
+
+def test_a_save_from_an_older_buffer(repository: Repository) -> None:
+    """It wins, since a person saved it; but it is said what it takes back."""
+    repository.commit(segment(4))
+    buffer = live(repository)
+    write(repository, buffer.replace("1935", "1936"))
+    adopted = repository.adopt()
+    assert adopted is not None
+    assert adopted.revision.reverts == ()
+    buffer = live(repository)
+    repository.commit(segment(3))
+    repository.commit(segment(2))
+    write(repository, buffer.replace("1936", "1937"))
+    adopted = repository.adopt()
+    assert adopted is not None
+    assert adopted.revision.reverts == (4, 5)
+    assert "takes back revision 4, 5" in adopted.revision.message
+    repository.commit(segment(7))
+    write(repository, live(repository).replace("1937", "1938"))
+    fresh = repository.adopt()
+    assert fresh is not None
+    assert fresh.revision.reverts == ()
+
+
+def test_hold(repository: Repository, tmp_path: Path) -> None:
+    """While files are changed by many hands nothing is adopted or changed, also after a restart."""
+    repository.hold("git pull")
+    write(repository, MINIMAL.replace("1935", "1936"))
+    assert repository.adopt() is None
+    with pytest.raises(Drift, match="git pull"):
+        repository.commit(segment(4))
+    repository.close()
+    again = opened(tmp_path)
+    assert again.view().revision.number == 1
+    again.hold_ends()
+    resumed = again.adopt()
+    assert resumed is not None
+    assert resumed.revision.number == 2
+    assert again.commit(segment(4)).revision.number == 3
+    again.close()
+
+
+def test_what_ends_a_drift(repository: Repository) -> None:
+    """A file beside Server.xml can keep the engine from starting, and its removal is noticed."""
+    legacy = repository.folder.path / "LastConfig.xml"
+    legacy.write_text("<Server/>")
+    assert repository.adopt() is None
+    assert repository.drift is not None
+    with pytest.raises(Drift, match="LastConfig"):
+        repository.commit(segment(4))
+    legacy.unlink()
+    assert repository.adopt() is None
+    assert repository.drift is None
+    logger = repository.folder.path / "Logger.xml"
+    logger.write_text("<Logger/>")
+    repository.adopt()
+    assert repository.drift is not None
+    logger.unlink()
+    assert repository.commit(segment(4)).revision.number == 2
+
+
+def test_a_damaged_history(repository: Repository, tmp_path: Path) -> None:
+    """It is set aside; the files go on being served, and a new history begins with them."""
+    repository.commit(segment(4))
+    repository.close()
+    (tmp_path / "state.sqlite").write_bytes(b"no database" * 1000)
+    again = opened(tmp_path)
+    assert (again.view().revision.number, live(again).encode()) == (1, NEW)
+    assert "damaged history is kept in" in again.view().revision.message
+    assert again.commit(segment(5)).revision.number == 2
+    again.close()
+
+
+def test_damage_inside_the_history(repository: Repository, tmp_path: Path) -> None:
+    """The same if the database is whole, but a patch in it is not."""
+    repository.commit(segment(4))
+    repository.close()
+    database = sqlite3.connect(tmp_path / "state.sqlite")
+    database.execute("UPDATE change SET patch = x'00'")
+    database.commit()
+    database.close()
+    again = opened(tmp_path)
+    assert (again.view().revision.number, live(again).encode()) == (1, NEW)
+    again.close()
+
+
+def test_no_history_for_now(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it cannot be opened, what lies on disk is served; nothing is changed until it can."""
+    repository.commit(segment(4))
+    repository.close()
+
+    def refuse(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "_open", refuse)
+        again = opened(tmp_path)
+        assert again.view().checked.snapshot.files["Server.xml"] == NEW
+        with pytest.raises(Unwritable, match="No space left"):
+            again.commit(segment(5))
+        assert again.unrecorded
+    assert again.commit(segment(5)).revision.number == 3
+    assert [r.number for r in again.history.newest()] == [3, 2, 1]
+    again.close()
+
+
+def test_a_manual_edit_that_cannot_be_recorded(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, tried again, and never lost; edits over the API wait for it."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Unwritable("cannot write the history: database or disk is full")
+
+    write(repository, MINIMAL.replace("1935", "1936"))
+    with monkeypatch.context() as patched:
+        patched.setattr(repository.history, "append", refuse)
+        for _ in range(2):
+            with pytest.raises(Unwritable):
+                repository.commit(segment(4))
+        assert "full" in repository.unrecorded
+        assert repository.view().revision.number == 1
+    assert repository.commit(segment(4)).revision.number == 3
+    assert repository.unrecorded == ""
+    assert live(repository) == MINIMAL.replace("1935", "1936").replace(">6<", ">4<")
+
+
+def test_a_record_that_cannot_be_withdrawn(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is withdrawn as soon as that works, before anything else."""
+
+    def refuse(*_: object) -> None:
+        raise Unwritable("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repository.publisher, "publish", refuse)
+        patched.setattr(repository.history, "withdraw", refuse)
+        with pytest.raises(Unwritable):
+            repository.commit(segment(4))
+        with pytest.raises(Unwritable):
+            repository.commit(segment(4))
+    assert repository.commit(segment(5)).revision.number == 2
+    assert not list(repository.folder.path.glob(".omeconf*"))
+
+
+def test_a_save_that_was_overtaken(repository: Repository) -> None:
+    """Two saves while we publish: both are in the history, and the newer one is live."""
+    real = repository.publisher.publish
+    saves = [THEIRS, NEWER]
+
+    def publish(prepared: list[Prepared]) -> None:
+        if not saves:
+            real(prepared)
+            return
+        (each,) = prepared
+        each.temporary.write_bytes(saves.pop(0))  # as if displaced, and the next one live
+        write(repository, saves.pop(0).decode())
+        raise Busy("Server.xml was changed by somebody else meanwhile")
+
+    repository.publisher.publish = publish  # type: ignore[method-assign]
+    head = repository.commit(segment(4))
+    assert live(repository).encode() == NEWER.replace(b">6<", b">4<")
+    assert history(repository)[1:3] == [THEIRS, NEWER]
+    assert head.revision.number == 4
 
 
 def test_somebody_writes_at_the_same_moment(
@@ -294,7 +610,7 @@ def test_somebody_writes_at_the_same_moment(
 ) -> None:
     """Their edit becomes a revision of its own, and ours is made on top of it."""
     caplog.set_level(logging.INFO)
-    publish = repository.folder.publish
+    publish = repository.publisher.publish
     edits = iter([MINIMAL.replace("1935", "1936")])
 
     def disturbed(prepared: object) -> None:
@@ -303,7 +619,7 @@ def test_somebody_writes_at_the_same_moment(
             write(repository, theirs)
         publish(prepared)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(repository.folder, "publish", disturbed)
+    monkeypatch.setattr(repository.publisher, "publish", disturbed)
     head = repository.commit(segment(4))
     assert live(repository) == MINIMAL.replace("1935", "1936").replace(">6<", ">4<")
     assert [r.origin for r in repository.history.newest()][:2] == [Origin.API, Origin.FILE]
@@ -316,7 +632,7 @@ def test_somebody_who_never_stops(repository: Repository, monkeypatch: pytest.Mo
     def always(_: object) -> None:
         raise Busy("Server.xml was changed by somebody else meanwhile")
 
-    monkeypatch.setattr(repository.folder, "publish", always)
+    monkeypatch.setattr(repository.publisher, "publish", always)
     with pytest.raises(Conflict, match="is being written by somebody else: try again"):
         repository.commit(segment(4))
     assert live(repository) == MINIMAL

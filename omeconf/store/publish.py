@@ -1,0 +1,535 @@
+"""Publishing: new files in the place of old ones, all or none of them, and nobody's work lost.
+
+The order is the promise; nothing is answered before the last step:
+
+1. the new bytes are written beside the file under a name that no include matches, and synced;
+   the name holds their digest, so that after a crash ours are told from what was displaced;
+2. both are exchanged in one step, so that the file is never missing, empty or half written;
+3. what was displaced is looked at: if it is not what the edit was made on, or somebody still
+   has it open for writing, it is exchanged back, and nothing has changed;
+4. the folder is synced, and the displaced file removed.
+
+A new file is linked to its name, which fails if there is one; one that goes is moved aside, looked
+at, and removed last. Where a file cannot be exchanged (it is mounted as a single file, or its owner
+could not be kept) it is written in place, behind a journal with its old and its new bytes: the
+engine could then read a half-written file, but after a crash it is completed. A failed fsync is
+never repeated on the same file: the temporary goes, and the caller is told.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from omeconf.errors import Busy, Conflict, Unwritable
+from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, has_writer, sync_folder, translated
+
+_AT_FDCWD = -100
+_NOREPLACE, _EXCHANGE = 1, 2
+_NOT_TO_BE_HAD = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+_libc = ctypes.CDLL(None, use_errno=True)
+_OURS = re.compile(
+    re.escape(PREFIX) + r".*-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{16})" + re.escape(SUFFIX)
+)
+_BLOCK = 512
+"""Bytes that a disk writes at once, at least: a torn file has each of them old or new."""
+
+
+class Way(enum.Enum):
+    """How a file gets its new bytes."""
+
+    EXCHANGE = "exchange"
+    CREATE = "create"
+    REMOVE = "remove"
+    IN_PLACE = "in place"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is to become of one file; its new bytes are on disk already."""
+
+    file: str
+    """As the snapshot names it."""
+    target: Path
+    """The file itself, behind all links."""
+    temporary: Path
+    """Its new bytes, beside it or in a journal; of a file that goes, where it is moved."""
+    base: bytes | None
+    """What the edit was made on; None if there was no such file."""
+    new: bytes | None
+    """None: the file goes."""
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a crash left of a publication."""
+
+    file: str
+    """As the snapshot names it; "" if it is none of its files."""
+    temporary: Path
+    data: bytes
+    """Ours, or what was displaced."""
+    made_for: str
+    """The digest of the new bytes that the publication was about."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it still holds what it was made for: the new bytes of a file."""
+        return self.was_made_for(self.data)
+
+    def was_made_for(self, data: bytes) -> bool:
+        """Whether these are the new bytes that the publication was about."""
+        return _digest(data) == self.made_for
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A file that was being written in place."""
+
+    file: str
+    path: Path
+    old: bytes
+    new: bytes
+
+
+class Publisher:
+    """Publishes files in one configuration folder."""
+
+    def __init__(self, folder: Path, journals: Path | None = None) -> None:
+        """journals: a folder for what must be written in place; without it nothing is."""
+        self.folder = folder.absolute()
+        self.journals = journals
+        self._mount_points: dict[Path, bool] = {}
+        """What was found once; looked up anew when an exchange is refused."""
+
+    def prepare(
+        self,
+        new: Mapping[str, bytes | None],
+        base: Mapping[str, bytes | None],
+        is_included: Callable[[str], bool],
+    ) -> list[Prepared]:
+        """Write and sync new bytes beside the old. Raises Unwritable; then nothing is left.
+
+        is_included tells whether an include would take a file of that path for its own: such
+        a name is avoided, since the engine would load it. None is for no such file.
+        """
+        prepared: list[Prepared] = []
+        try:
+            for file, data in new.items():
+                prepared.append(self._prepare(file, data, base[file], is_included))
+            with translated("cannot sync the configuration folder"):
+                for folder in {each.temporary.parent for each in prepared if each.new is not None}:
+                    sync_folder(folder)
+        except BaseException:
+            self.discard(prepared)
+            raise
+        return prepared
+
+    def publish(self, prepared: list[Prepared]) -> None:
+        """Carry out all that is prepared, and sync the folders.
+
+        Raises Busy if a file is not what its edit was made on, or somebody is writing it,
+        Conflict if a new file is there already, or Unwritable; then all is as before. The
+        temporaries stay in both cases, until `discard`.
+        """
+        done: list[Prepared] = []
+        try:
+            for each in prepared:
+                with translated(f"cannot publish {each.file}"):
+                    if each.base is not None and _is_open_for_writing(each.target):
+                        raise Busy(f"{each.file} is open in a program that is writing it")
+                    self._step(each, done)
+            with translated("cannot sync the configuration folder"):
+                for folder in {each.target.parent for each in prepared}:
+                    sync_folder(folder)
+        except BaseException:
+            failures: list[Unwritable] = []
+            for each in reversed(done):
+                try:
+                    self._undo(each)
+                except Unwritable as error:
+                    failures.append(error)
+            if failures:
+                raise failures[0] from None
+            raise
+
+    def discard(self, prepared: Iterable[Prepared]) -> list[tuple[str, bytes]]:
+        """Remove temporaries; one that cannot be removed is left for the next start.
+
+        Gives the saves of somebody else among them, as file and bytes: they were displaced, and
+        a newer save is live.
+        """
+        saves: list[tuple[str, bytes]] = []
+        for each in prepared:
+            with suppress(OSError):
+                if each.way in (Way.EXCHANGE, Way.REMOVE):
+                    data = each.temporary.read_bytes()
+                    if data not in (each.base, each.new, _bytes(each.target)):
+                        saves.append((each.file, data))
+                each.temporary.unlink()
+        return saves
+
+    def obstacle(self, file: str) -> str:
+        """Why a file cannot be written now; "" if it seems that it can."""
+        target = Path(os.path.realpath(self.folder / file))
+        where = target if self.needs_in_place(file) else target.parent
+        if not where.exists() or os.access(where, os.W_OK):
+            return ""
+        try:
+            is_read_only = os.statvfs(where).f_flag & os.ST_RDONLY
+        except OSError:
+            is_read_only = False
+        return f"{where} is " + ("on a read-only file system" if is_read_only else "not writable")
+
+    def needs_in_place(self, file: str) -> bool:
+        """Whether a file can only be written in place: it is a mount point, or not our own."""
+        target = Path(os.path.realpath(self.folder / file))
+        if target not in self._mount_points:
+            self._mount_points[target] = _is_mount_point(target)
+        if self._mount_points[target]:
+            return True
+        with suppress(OSError):
+            found = target.stat()
+            is_own = found.st_uid == os.geteuid() and found.st_gid in (
+                *os.getgroups(),
+                os.getegid(),
+            )
+            return os.geteuid() != 0 and not is_own
+        return False
+
+    # -- after a crash ---------------------------------------------------------------------
+
+    def leftovers(self, files: Iterable[str]) -> Iterator[Leftover]:
+        """What a crash left in the folders of these files; the unfinished is removed at once."""
+        names = {_digest(file.encode()): file for file in files}
+        targets = {file: Path(os.path.realpath(self.folder / file)) for file in names.values()}
+        for folder in sorted({self.folder, *(target.parent for target in targets.values())}):
+            if not folder.is_dir():
+                continue
+            for part in folder.glob(f"{PREFIX}*{UNFINISHED}"):
+                part.unlink()
+            for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):
+                match = _OURS.fullmatch(path.name)
+                if match and path.is_file():
+                    yield Leftover(names.get(match[1], ""), path, path.read_bytes(), match[3])
+
+    def open_journals(self) -> Iterator[Journal]:
+        """Files that were being written in place when the crash came."""
+        if self.journals is None or not self.journals.is_dir():
+            return
+        for path in sorted(self.journals.iterdir()):
+            if path.name.endswith(UNFINISHED):
+                path.unlink()
+                continue
+            head, _, rest = path.read_bytes().partition(b"\n")
+            try:
+                found = json.loads(head)
+                file, old, new = str(found["file"]), int(found["old"]), int(found["new"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            if str(self.folder) == found["folder"] and len(rest) == old + new:
+                yield Journal(file, path, rest[:old], rest[old:])
+
+    def put_back(self, leftover: Leftover) -> None:
+        """Make live what a crash left. Raises Unwritable."""
+        target = Path(os.path.realpath(self.folder / leftover.file))
+        with translated(f"cannot put back {leftover.file}"):
+            if target.exists():
+                _exchange(leftover.temporary, target)
+            else:
+                _link(leftover.temporary, target)
+            sync_folder(target.parent)
+            leftover.temporary.unlink(missing_ok=True)
+
+    def remove(self, file: str) -> None:
+        """Take a file away. Raises Unwritable."""
+        target = Path(os.path.realpath(self.folder / file))
+        with translated(f"cannot remove {file}"):
+            target.unlink(missing_ok=True)
+            sync_folder(target.parent)
+
+    def finish(self, journal: Journal, data: bytes) -> None:
+        """Write a file in place to the end. Raises Unwritable."""
+        target = Path(os.path.realpath(self.folder / journal.file))
+        with translated(f"cannot complete {journal.file}"):
+            _write_over(target, data)
+            journal.path.unlink()
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _prepare(
+        self,
+        file: str,
+        new: bytes | None,
+        base: bytes | None,
+        is_included: Callable[[str], bool],
+    ) -> Prepared:
+        target = Path(os.path.realpath(self.folder / file))
+        if base is not None and new is not None and self.needs_in_place(file):
+            return self._prepare_in_place(file, target, new, base)
+        temporary = self._temporary(target, file, new or b"", is_included)
+        if new is None:
+            return Prepared(file, target, temporary, base, None, Way.REMOVE)
+        like = target if base is not None else self.folder / file.rpartition("/")[0]
+        with translated(f"cannot write {file}"):
+            try:
+                _write_like(like, temporary, new)
+            except PermissionError:
+                if base is None:
+                    raise
+                return self._prepare_in_place(file, target, new, base)
+        way = Way.CREATE if base is None else Way.EXCHANGE
+        return Prepared(file, target, temporary, base, new, way)
+
+    def _prepare_in_place(self, file: str, target: Path, new: bytes, base: bytes) -> Prepared:
+        if self.journals is None:
+            raise Unwritable(
+                f"cannot write {file}: it cannot be exchanged (it is mounted as a single file, or "
+                "somebody else's), and there is no state folder for a journal"
+            )
+        head = {"folder": str(self.folder), "file": file, "old": len(base), "new": len(new)}
+        name = f"{target.name}-{_digest(file.encode())}-{secrets.token_hex(4)}"
+        with translated(f"cannot write the journal for {file}"):
+            self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal = self.journals / name
+            data = json.dumps(head).encode() + b"\n" + base + new
+            _write_new(journal, data, lambda _: None)
+        return Prepared(file, target, journal, base, new, Way.IN_PLACE)
+
+    def _temporary(
+        self, target: Path, file: str, data: bytes, is_included: Callable[[str], bool]
+    ) -> Path:
+        whose, token = _digest(file.encode()), secrets.token_hex(4)
+        name = f"{PREFIX}{target.name[:150]}-{whose}-{token}-{_digest(data)}{SUFFIX}"
+        if not is_included(str(PurePosixPath(file).with_name(name))):
+            return target.with_name(name)
+        if not is_included(name):
+            return self.folder / name
+        raise Unwritable(
+            f"cannot write {file}: an include matches every file of its folder, so the engine "
+            "could load a half-written one; make the pattern narrower, such as *.xml"
+        )
+
+    def _step(self, each: Prepared, done: list[Prepared]) -> None:
+        """One file; it is in done as soon as it has to be undone."""
+        if each.way is Way.CREATE:
+            try:
+                _link(each.temporary, each.target)
+            except FileExistsError:
+                raise Conflict(f"{each.file} is there already, and not in use") from None
+            done.append(each)
+            return
+        try:
+            if each.way is Way.IN_PLACE:
+                if each.target.read_bytes() != each.base:
+                    raise Busy(f"{each.file} was changed by somebody else meanwhile")
+                done.append(each)
+                _write_over(each.target, each.new or b"")
+                return
+            if each.way is Way.EXCHANGE:
+                _exchange(each.temporary, each.target)
+            else:
+                each.target.rename(each.temporary)
+        except FileNotFoundError:
+            raise Busy(f"{each.file} is away at this moment") from None
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            self._mount_points.clear()  # something was mounted on it: then in place, next time
+            raise Busy(f"{each.file} cannot be exchanged") from None
+        done.append(each)
+        if not _is_quiet(each.temporary, each.base):
+            raise Busy(f"{each.file} was changed by somebody else meanwhile")
+
+    def _undo(self, each: Prepared) -> None:
+        """Have the old file live again; if somebody saved in between, their newest save."""
+        if each.way is Way.EXCHANGE:
+            with translated(f"cannot put back {each.file}"):
+                _exchange(each.temporary, each.target)
+                if each.temporary.read_bytes() != each.new:
+                    _exchange(each.temporary, each.target)
+        elif each.way is Way.REMOVE:
+            with suppress(FileExistsError), translated(f"cannot put back {each.file}"):
+                _link(each.temporary, each.target)
+        elif each.way is Way.CREATE:
+            with suppress(FileNotFoundError), translated(f"cannot take back {each.file}"):
+                if each.target.samefile(each.temporary) and each.target.read_bytes() == each.new:
+                    each.target.unlink()
+        elif each.base is not None:
+            with translated(f"cannot put back {each.file}"):
+                _write_over(each.target, each.base)
+
+
+def is_torn(data: bytes, old: bytes, new: bytes) -> bool:
+    """Whether bytes are what a crash can leave of old while new is written over it."""
+    if data in (old, new):
+        return False
+    if len(data) not in range(min(len(old), len(new)), max(len(old), len(new)) + 1):
+        return False
+    return all(
+        _is_mixed(*(each[at : at + _BLOCK] for each in (data, old, new)))
+        for at in range(0, len(data), _BLOCK)
+    )
+
+
+def _is_mixed(block: bytes, old: bytes, new: bytes) -> bool:
+    """Whether a block is old, new, not written yet, or new to some byte and old from there on."""
+    length = len(block)
+    if block in (old[:length], new[:length], bytes(length)):
+        return True
+    same = next((at for at in range(length) if block[at : at + 1] != new[at : at + 1]), length)
+    return block[same:] == old[same:length]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _write_like(like: Path, temporary: Path, data: bytes) -> None:
+    """The bytes in a new file with the owner, mode and attributes of another; synced.
+
+    Until it is whole it has another name, so that after a crash it is known to be unfinished.
+    """
+    _write_new(temporary, data, lambda handle: _copy_attributes(like, handle))
+
+
+def _write_new(path: Path, data: bytes, prepare: Callable[[int], None]) -> None:
+    unfinished = path.with_name(f"{path.name.removesuffix(SUFFIX)}{UNFINISHED}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    handle = os.open(unfinished, flags, 0o600)
+    try:
+        try:
+            _write_all(handle, data)
+            prepare(handle)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _write_over(target: Path, data: bytes) -> None:
+    """New bytes into a file as it is: nothing is cut off before all are written; synced."""
+    handle = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        _write_all(handle, data)
+        os.ftruncate(handle, len(data))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _copy_attributes(like: Path, handle: int) -> None:
+    """Owner, mode and extended attributes (ACL, SELinux label) as a file, or its folder, has."""
+    old, new = like.stat(), os.fstat(handle)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        os.fchown(handle, old.st_uid, old.st_gid)
+    if stat.S_ISDIR(old.st_mode):
+        os.fchmod(handle, stat.S_IMODE(old.st_mode) & 0o666)
+        return
+    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+    for name in os.listxattr(like):
+        try:
+            os.setxattr(handle, name, os.getxattr(like, name))
+        except OSError:
+            if name.startswith(("user.", "system.")):
+                raise
+
+
+def _rename(one: Path, other: Path, flag: int) -> bool:
+    """renameat2 with a flag; False where the file system does not have it."""
+    result = _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flag)
+    if result == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NOT_TO_BE_HAD:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two files in one step; where that is not to be had, the old one is linked first.
+
+    That is the weaker promise: a save in the moment between link and rename is lost.
+    """
+    if _rename(one, other, _EXCHANGE):
+        return
+    aside = one.with_name(one.name.removesuffix(SUFFIX) + "-old" + SUFFIX)
+    os.link(other, aside)
+    one.rename(other)
+    aside.rename(one)
+
+
+def _link(one: Path, other: Path) -> None:
+    """Give a file another name; FileExistsError if that is taken."""
+    try:
+        os.link(one, other)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, *_NOT_TO_BE_HAD):
+            raise
+        if not _rename(one, other, _NOREPLACE):
+            raise
+
+
+def _is_quiet(displaced: Path, base: bytes | None) -> bool:
+    """Whether a displaced file is what was expected, and nobody can still write to it."""
+    handle = os.open(displaced, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if has_writer(handle):
+            return False
+        with os.fdopen(os.dup(handle), "rb") as file:
+            return file.read() == base
+    finally:
+        os.close(handle)
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _is_open_for_writing(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return has_writer(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_mount_point(path: Path) -> bool:
+    """Whether something is mounted on a file itself, as containers do."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    wanted = str(path)
+    return any(_unescaped(line.split(" ")[4]) == wanted for line in lines)
+
+
+def _unescaped(path: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)

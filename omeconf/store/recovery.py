@@ -1,0 +1,137 @@
+"""After a crash: what was being published is finished or undone, and nobody's save is thrown away.
+
+A temporary beside a file tells of such a crash. Its name has the digest of the new bytes it was
+made for, so that ours are told from what they displaced. A revision that was recorded is finished
+if each of its files is live already or can be exchanged now; else it is undone and withdrawn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from omeconf.errors import NotFound, Unwritable
+from omeconf.store.disk import Folder
+from omeconf.store.history import History
+from omeconf.store.publish import Leftover, Publisher, is_torn
+
+if TYPE_CHECKING:
+    from omeconf.store.repository import Head
+
+log = logging.getLogger(__name__)
+
+Files = Mapping[str, bytes]
+
+
+class Recovery:
+    """One look at a folder at the start, before anything is adopted."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        publisher: Publisher,
+        history: History,
+        keep: Callable[[Iterable[tuple[str, bytes]]], None],
+    ) -> None:
+        """keep is told of saves that would be lost, as file and bytes."""
+        self.folder = folder
+        self.publisher = publisher
+        self.history = history
+        self.keep = keep
+
+    def run(self, head: Head | None) -> None:
+        """Clean up. Raises Unwritable; what is done by then is done."""
+        files: Files = head.checked.snapshot.files if head else {}
+        before: Files = self._parent_files(head) if head else {}
+        self._journals(files)
+        left = list(self.publisher.leftovers(sorted({*files, *before})))
+        if not left:
+            return
+        ours = {each.file: each for each in left if each.is_ours}
+        changed = [f for f in {*files, *before} if files.get(f) != before.get(f)]
+        live = [f for f in changed if self._bytes(f) == files.get(f)]
+        can_finish = all(
+            f in live or (self._is_ready(ours.get(f), f, files) and self._bytes(f) == before.get(f))
+            for f in changed
+        )
+        if head is not None and len(live) < len(changed):
+            if can_finish:
+                log.warning("finishing revision %d, which a crash cut off", head.revision.number)
+                self._finish(changed, ours, files)
+            elif any(f in ours for f in changed):
+                log.warning("undoing revision %d, which a crash cut off", head.revision.number)
+                self._undo(changed, left, files, before)
+                self.history.withdraw(head.revision.number)
+                files = before
+        self._clear(left, files, before)
+
+    def _is_ready(self, leftover: Leftover | None, file: str, files: Files) -> bool:
+        """Whether the bytes that a file shall have lie beside it; a file that goes needs none."""
+        return file not in files or (leftover is not None and leftover.data == files[file])
+
+    def _finish(self, changed: list[str], ours: Mapping[str, Leftover], files: Files) -> None:
+        for file in changed:
+            if self._bytes(file) == files.get(file):
+                continue
+            if file in files:
+                self.publisher.put_back(ours[file])
+            else:
+                self.publisher.remove(file)
+
+    def _undo(self, changed: list[str], left: list[Leftover], files: Files, before: Files) -> None:
+        for file in changed:
+            if self._bytes(file) != files.get(file):
+                continue
+            displaced = next(
+                (e for e in left if e.file == file and e.data == before.get(file)), None
+            )
+            if displaced is not None:
+                self.publisher.put_back(displaced)
+            elif file not in before:
+                self.publisher.remove(file)
+
+    def _clear(self, left: list[Leftover], files: Files, before: Files) -> None:
+        """Put back or keep what somebody else wrote, and remove the rest."""
+        for each in left:
+            if not each.temporary.exists():
+                continue
+            on_disk = self._bytes(each.file) if each.file else None
+            known = (on_disk, files.get(each.file), before.get(each.file))
+            if each.is_ours or not each.file:
+                pass
+            elif on_disk is None and each.data == files.get(each.file):
+                self.publisher.put_back(each)
+            elif each.data == files.get(each.file) and each.was_made_for(on_disk or b""):
+                log.warning("%s: undoing what was never recorded", each.file)
+                self.publisher.put_back(each)
+            elif each.data not in known and on_disk == files.get(each.file):
+                log.warning("%s: putting back what was displaced when a crash came", each.file)
+                self.publisher.put_back(each)
+            elif each.data not in known:
+                self.keep([(each.file, each.data)])
+            each.temporary.unlink(missing_ok=True)
+
+    def _journals(self, files: Files) -> None:
+        """Complete files that were being written in place."""
+        for journal in self.publisher.open_journals():
+            on_disk = self._bytes(journal.file)
+            is_recorded = files.get(journal.file) == journal.new
+            is_half = on_disk is not None and is_torn(on_disk, journal.old, journal.new)
+            if is_half or (is_recorded and on_disk == journal.old):
+                log.warning("%s: completing what a crash cut off", journal.file)
+                self.publisher.finish(journal, journal.new if is_recorded else journal.old)
+            else:
+                journal.path.unlink()
+
+    def _parent_files(self, head: Head) -> Files:
+        try:
+            return self.history.files(head.revision.parent) if head.revision.parent else {}
+        except NotFound:  # it was pruned: then head has long been published
+            return head.checked.snapshot.files
+
+    def _bytes(self, file: str) -> bytes | None:
+        try:
+            return self.folder.read(file)
+        except (NotFound, Unwritable):
+            return None
