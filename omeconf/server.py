@@ -32,6 +32,7 @@ from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
 from omeconf.store.repository import Head, Repository
+from omeconf.transport import protocol
 
 log = logging.getLogger(__name__)
 
@@ -319,7 +320,7 @@ class _Daemon:
     ) -> tuple[_Server, asyncio.Task[None]]:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=protocol(self.settings.api),
             lifespan="off",
             log_config=None,
             access_log=False,

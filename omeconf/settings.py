@@ -34,11 +34,17 @@ class Api:
 
     listen: str = ""
     """HOST:PORT instead of every listener taken from Server.xml; "" leaves those."""
-    virtual_hosts: Literal["read-only"] = "read-only"
-    """Virtual hosts are created and deleted by hand."""
-    compat: Literal["0.21"] = "0.21"
+    virtual_hosts: Literal["read-only", "read-write"] = "read-only"
+    """Whether virtual hosts are created and deleted over the API, or only by hand."""
+    compat: Literal["0.21", "0.12"] = "0.21"
     """Whose forms of messages /v1 speaks."""
     max_body_bytes: int = 1048576
+    max_waiting: int = 64
+    """So many requests may wait for the writer; more are answered with 503."""
+    header_timeout_s: float = 10.0
+    """A client that has not sent its request line and headers by then is cut off."""
+    body_timeout_s: float = 30.0
+    """A client that pauses for so long within a body is cut off."""
     tokens: tuple[Token, ...] = ()
 
 

@@ -14,6 +14,7 @@ LAYERS = (
     "offline",
     "daemon",
     "api",
+    "transport",
     "server",
     "cli",
 )
@@ -23,7 +24,9 @@ IMPURE = {"os", "time", "threading", "asyncio", "logging", "socket", "subprocess
 DOORS = {
     "lxml": {"core/schema.py"},
     "watchdog": {"daemon/watcher.py"},
-    "uvicorn": {"server.py"},
+    "uvicorn": {"server.py", "transport.py"},
+    "jsonpatch": {"core/mapping.py"},
+    "prometheus_client": {"api/metrics.py"},
     "uvloop": {"server.py"},
     "click": {"cli.py", "report.py"},
     "sqlite3": {"store/history.py"},

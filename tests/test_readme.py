@@ -87,10 +87,10 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
 
 def test_the_table_of_the_api() -> None:
     """Every route is in the README, and the README names no other of our own."""
-    for route in ROUTES:
-        if route.path.startswith("/omeconf"):
-            last = route.path.removeprefix("/omeconf/v1").split("{")[0].rstrip("/")
-            assert last in README, route.path
+    for path in ROUTES:
+        if path.startswith("/omeconf"):
+            last = path.removeprefix("/omeconf/v1").split("{")[0].rstrip("/")
+            assert last in README, path
 
 
 def test_make_targets_exist() -> None:

@@ -3,54 +3,131 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omeconf import errors
-from omeconf.api import apps, manage, profiles, vhosts
-from omeconf.api.auth import ADMIN, Caller, NotAuthorized, authorize
+from omeconf.api import (
+    apps,
+    cors,
+    events,
+    manage,
+    metrics,
+    openapi,
+    profiles,
+    revisions,
+    runtime,
+    transactions,
+    vhosts,
+)
+from omeconf.api.auth import (
+    ADMIN,
+    READ,
+    WRITE,
+    Caller,
+    NotAuthorized,
+    authorize,
+    local_caller,
+)
+from omeconf.api.conditions import Tags
 from omeconf.api.envelope import ApiError, answer_error
 from omeconf.daemon.service import Service
 
 log = logging.getLogger(__name__)
 
-VHOST = "/v1/vhosts/{vhost}"
-APP = VHOST + "/apps/{app}"
-PROFILE = APP + "/outputProfiles/{profile}"
+Handler = Callable[[Request], Awaitable[Response]]
+
+VHOST = "/v1/vhosts/{vhost:name}"
+APP = VHOST + "/apps/{app:name}"
+PROFILE = APP + "/outputProfiles/{profile:name}"
 OWN = "/omeconf/v1"
 
-ROUTES = [
-    Route("/v1/vhosts", vhosts.list_all, methods=["GET"]),
-    Route("/v1/vhosts", vhosts.refuse_write, methods=["POST"]),
-    Route(VHOST, vhosts.get, methods=["GET"]),
-    Route(VHOST, vhosts.refuse_write, methods=["DELETE"]),
-    Route(VHOST + "/apps", apps.list_all, methods=["GET"]),
-    Route(VHOST + "/apps", apps.create, methods=["POST"]),
-    Route(APP, apps.get, methods=["GET"]),
-    Route(APP, apps.change, methods=["PATCH", "PUT"]),
-    Route(APP, apps.delete, methods=["DELETE"]),
-    Route(APP + "/outputProfiles", profiles.list_all, methods=["GET"]),
-    Route(APP + "/outputProfiles", profiles.create, methods=["POST"]),
-    Route(PROFILE, profiles.get, methods=["GET"]),
-    Route(PROFILE, profiles.replace, methods=["PATCH", "PUT"]),
-    Route(PROFILE, profiles.delete, methods=["DELETE"]),
-    Route(OWN + "/status", manage.status, methods=["GET"]),
-    Route(OWN + "/revisions", manage.revisions, methods=["GET"]),
-    Route(OWN + "/revisions/{number:int}", manage.revision, methods=["GET"]),
-    Route(OWN + "/rollback", manage.rollback, methods=["POST"]),
-    Route(OWN + "/confirm", manage.confirm, methods=["POST"]),
-    Route(OWN + "/hold", manage.hold, methods=["POST"]),
-    Route(OWN + "/resume", manage.resume, methods=["POST"]),
-    Route(OWN + "/health/live", manage.live, methods=["GET"]),
-    Route(OWN + "/health/ready", manage.ready, methods=["GET"]),
-]
+ROUTES: dict[str, dict[str, Handler]] = {
+    "/v1/vhosts": {"GET": vhosts.list_all, "POST": vhosts.create},
+    VHOST: {"GET": vhosts.get, "DELETE": vhosts.delete},
+    VHOST + "/apps": {"GET": apps.list_all, "POST": apps.create},
+    APP: {"GET": apps.get, "PATCH": apps.change, "PUT": apps.change, "DELETE": apps.delete},
+    APP + "/outputProfiles": {"GET": profiles.list_all, "POST": profiles.create},
+    PROFILE: {
+        "GET": profiles.get,
+        "PATCH": profiles.replace,
+        "PUT": profiles.replace,
+        "DELETE": profiles.delete,
+    },
+    OWN + "/status": {"GET": manage.status},
+    OWN + "/config": {"GET": transactions.get},
+    OWN + "/check": {"POST": transactions.check},
+    OWN + "/document": {"GET": transactions.document, "PUT": transactions.put_document},
+    OWN + "/transactions": {"POST": transactions.commit},
+    OWN + "/revisions": {"GET": revisions.list_all},
+    OWN + "/revisions/{number:int}": {"GET": revisions.get},
+    OWN + "/revisions/{number:int}/diff": {"GET": revisions.diff},
+    OWN + "/rollback": {"POST": revisions.rollback},
+    OWN + "/confirm": {"POST": revisions.confirm},
+    OWN + "/hold": {"POST": manage.hold},
+    OWN + "/resume": {"POST": manage.resume},
+    OWN + "/reloads": {"GET": manage.reloads},
+    OWN + "/reloads/{id:name}": {"GET": manage.reload},
+    OWN + "/reloads/{id:name}:retry": {"POST": manage.retry},
+    OWN + "/events": {"GET": events.stream},
+    OWN + "/schema": {"GET": manage.schema},
+    OWN + "/openapi.json": {"GET": openapi.document},
+    OWN + "/metrics": {"GET": metrics.exposition},
+    OWN + "/health/live": {"GET": manage.live},
+    OWN + "/health/ready": {"GET": manage.ready},
+}
+"""Every route of the configuration: path, method, handler."""
+
+RUNTIME: dict[str, dict[str, Handler]] = {
+    "/v1/version": {"GET": runtime.version},
+    VHOST + ":{action:name}": {"POST": runtime.host_action},
+    "/v1/vhosts:reloadAllCertificates": {"POST": runtime.passed_on},
+    "/v1/managers/api:reloadCertificate": {"POST": runtime.passed_on},
+    APP + ":{action:name}": {"POST": runtime.app_action, "GET": runtime.app_action},
+    **{
+        APP + below: dict.fromkeys(methods, runtime.passed_on)
+        for below, methods in (
+            ("/streams", ("GET", "POST")),
+            ("/streams/{stream:name}", ("GET", "DELETE")),
+            ("/streams/{stream:name}:{action:name}", ("POST",)),
+            ("/scheduledChannels", ("GET", "POST")),
+            ("/scheduledChannels/{channel:name}", ("GET", "PATCH", "DELETE")),
+            ("/multiplexChannels", ("GET", "POST")),
+            ("/multiplexChannels/{channel:name}", ("GET", "DELETE")),
+        )
+    },
+    "/v1/stats/current": {"GET": runtime.passed_on},
+    "/v1/stats/current/{rest:path}": {"GET": runtime.passed_on},
+}
+"""The engine's routes that are no configuration."""
+
+ADMIN_ONLY: set[Handler] = {
+    transactions.put_document,
+    revisions.rollback,
+    manage.hold,
+    manage.resume,
+}
+"""What may change more than virtual hosts and what is in them."""
+
+OPEN = (f"{OWN}/health/live", f"{OWN}/health/ready")
+"""No token is needed here."""
+
+READING: set[Handler] = {transactions.check}
+"""What changes nothing, although it is a POST."""
 
 STATUSES: list[tuple[type[errors.OmeconfError], int]] = [
     (errors.BadBody, 400),
@@ -71,16 +148,34 @@ DROPPED = "dropped-application"
 Application = ASGIApp
 """What a server runs."""
 
+_COLON, _SLASH = "\ue03a", "\ue02f"
+"""Stand for ``%3A`` and ``%2F`` until a path has been matched."""
+
+
+class _Name(Convertor[str]):
+    """One segment of a path, or what stands before the colon of an action."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value.replace(_COLON, ":").replace(_SLASH, "/")
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("name", _Name())
+
 
 def build(
     service: Service, stopping: asyncio.Event | None = None, *, is_trusted: bool = False
 ) -> Application:
-    """The application; is_trusted: callers need no token (the local socket).
+    """The application; is_trusted: it is the local socket, whose callers are known by uid.
 
     Once stopping is set, nobody waits for a reload any more: it is answered as pending.
     """
     app = Starlette(
-        routes=ROUTES,
+        routes=[_route(path, methods) for path, methods in {**ROUTES, **RUNTIME}.items()],
         exception_handlers={
             ApiError: _on_api_error,
             HTTPException: _on_http_exception,
@@ -89,14 +184,82 @@ def build(
         },
     )
     app.state.service = service
+    app.state.tags = Tags()
+    app.state.metrics = metrics.Metrics(service)
+    app.state.waiting = 0
     app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False
     app.add_middleware(_Gate, service=service, is_trusted=is_trusted)
-    return app
+    return _Outer(app)
+
+
+def _route(path: str, methods: dict[str, Handler]) -> Route:
+    async def dispatch(request: Request) -> Response:
+        handler = methods[{"HEAD": "GET"}.get(request.method, request.method)]
+        may = request.scope["caller"].may(_role(handler, request.method))
+        if not may:
+            raise ApiError(403, f"this needs the role {_role(handler, request.method)}")
+        request.scope["route_path"] = path
+        return await handler(request)
+
+    return Route(path, dispatch, methods=list(methods))
+
+
+def _role(handler: Handler, method: str) -> str:
+    if handler in ADMIN_ONLY:
+        return ADMIN
+    return READ if method in ("GET", "HEAD") or handler in READING else WRITE
+
+
+class _Outer:
+    """Around everything, also around what has gone wrong: request ids, CORS, counts."""
+
+    def __init__(self, app: Starlette) -> None:
+        self.app = app
+        self.state = app.state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["request_id"] = secrets.token_hex(8)
+        scope["path"] = _tidy(scope.get("raw_path", b"").decode("latin-1") or scope["path"])
+        head = self.state.service.repository.head
+        extra = cors.headers(head, Request(scope))
+        extra["Omeconf-Request-Id"] = scope["request_id"]
+        status, began = 500, time.monotonic()
+
+        async def send_with(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                names = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.lower().encode(), value.encode("latin-1", "replace"))
+                        for name, value in extra.items()
+                        if name.lower().encode() not in names
+                    ),
+                ]
+            await send(message)
+
+        try:
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204)(scope, receive, send_with)
+            else:
+                await self.app(scope, receive, send_with)
+        finally:
+            self.state.metrics.answered(
+                scope["method"] if scope["method"] in cors.METHODS else "OTHER",
+                scope.get("route_path", "none"),
+                status,
+                time.monotonic() - began,
+            )
 
 
 class _Gate:
-    """Before any route: paths are tidied, bodies limited, callers known."""
+    """Before any route: bodies limited, callers known, other web sites kept out."""
 
     def __init__(self, app: ASGIApp, service: Service, *, is_trusted: bool) -> None:
         self.app = app
@@ -107,13 +270,13 @@ class _Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["path"] = _tidy(scope["path"])
         request = Request(scope, receive)
         try:
             scope["caller"] = self.caller(request)
+            if cors.is_foreign_write(self.service.repository.head, request):
+                raise ApiError(403, "another web site may not change anything here: CrossDomains "
+                                    "of Server.xml says which may")  # fmt: skip
             receive = self.limited(request, receive)
-            if not scope["caller"].may_write and request.method not in ("GET", "HEAD", "OPTIONS"):
-                raise ApiError(403, "this token may only read")
         except (NotAuthorized, ApiError) as error:
             handle = _on_api_error if isinstance(error, ApiError) else _on_not_authorized
             await handle(request, error)(scope, receive, send)
@@ -122,10 +285,10 @@ class _Gate:
 
     def caller(self, request: Request) -> Caller:
         if self.is_trusted:
-            return Caller("local", ADMIN)
-        path = request.url.path
-        if path.startswith(f"{OWN}/health/"):
-            return Caller("anyone", "read")
+            return local_caller(request.scope.get("state", {}).get("peer"))
+        path = request.scope["path"]
+        if path in OPEN:
+            return Caller("anyone", READ)
         return authorize(
             request.headers.get("Authorization"),
             self.service.repository.head,
@@ -136,13 +299,21 @@ class _Gate:
     def limited(self, request: Request, receive: Receive) -> Receive:
         most = self.service.settings.api.max_body_bytes
         text = f"The body is larger than {most} bytes"
-        if int(request.headers.get("Content-Length", "0") or 0) > most:
+        length = request.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > most:
             raise ApiError(413, text)
-        left = most
+        left, patience_s = most, self.service.settings.api.body_timeout_s
+        is_whole = False
 
         async def receive_limited() -> Any:
-            nonlocal left
-            message = await receive()
+            nonlocal left, is_whole
+            if is_whole:
+                return await receive()  # only that the caller is gone can come now
+            try:
+                message = await asyncio.wait_for(receive(), patience_s)
+            except TimeoutError:
+                raise ApiError(408, f"nothing came for {patience_s:g} seconds") from None
+            is_whole = not message.get("more_body", False)
             left -= len(message.get("body", b""))
             if left < 0:
                 raise ApiError(413, text)
@@ -152,28 +323,44 @@ class _Gate:
 
 
 def _tidy(path: str) -> str:
-    """One trailing slash is tolerated, and /v1/vhost means /v1/vhosts."""
+    """Percent-decoded by segments; one trailing slash is tolerated; /v1/vhost is /v1/vhosts."""
+    path = re.sub("%3[Aa]", _COLON, re.sub("%2[Ff]", _SLASH, path))
+    path = unquote(path)
     if path == "/v1/vhost" or path.startswith("/v1/vhost/"):
         path = "/v1/vhosts" + path[len("/v1/vhost") :]
     return path[:-1] if len(path) > 1 and path.endswith("/") else path
 
 
 def _is_own(request: Request) -> bool:
-    return request.url.path.startswith(OWN)
+    path: str = request.scope["path"]
+    return path.startswith("/omeconf")
+
+
+def _message(request: Request, error: ApiError) -> str:
+    """As a single answer has it, in the form of the release that is asked for."""
+    app = request.scope.get("app")
+    if app is not None and app.state.service.settings.api.compat == "0.12":
+        return f"{error.text} ({error.status})"
+    return error.message
 
 
 def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     if _is_own(request):
-        return manage.problem(error.status, error.text)
-    return answer_error(error.status, error.message)
+        return manage.problem(error.status, error.text, headers=error.headers, extra=error.extra)
+    return answer_error(error.status, _message(request, error), headers=error.headers)
 
 
 def _on_not_authorized(request: Request, error: Exception) -> Response:
-    challenge = 'Basic realm="OvenMediaEngine"'
+    how = "Authorization: Basic base64(AccessToken), without a user name"
     if _is_own(request):
-        return manage.problem(401, str(error), headers={"WWW-Authenticate": challenge})
-    return answer_error(401, f"[HTTP] {error} (401)", headers={"WWW-Authenticate": challenge})
+        challenge = {"WWW-Authenticate": 'Basic realm="OvenMediaEngine"'}
+        return manage.problem(401, f"{error}; send {how}", headers=challenge)
+    app = request.scope.get("app")
+    if app is not None and app.state.service.settings.api.compat == "0.12":
+        return answer_error(403, f"{error} (403)")
+    challenge = {"WWW-Authenticate": 'Basic realm="OvenMediaEngine"', "Omeconf-Hint": how}
+    return answer_error(401, f"[HTTP] {error} (401)", headers=challenge)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -183,15 +370,31 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
         404: "Controller not found",
         405: f"Method not allowed; allowed: {headers.get('Allow', '')}",
     }.get(error.status_code, error.detail)
+    if error.status_code == 404:
+        near = _near(request.scope["path"])
+        headers["Omeconf-Hint"] = f"near: {near}" if near else "see /omeconf/v1/openapi.json"
     if _is_own(request):
-        return manage.problem(error.status_code, text, headers=headers)
-    return answer_error(error.status_code, f"[HTTP] {text} ({error.status_code})", headers=headers)
+        hint = headers.get("Omeconf-Hint", "")
+        return manage.problem(
+            error.status_code, f"{text}; {hint}" if hint else text, headers=headers
+        )
+    failure = ApiError(error.status_code, text)
+    return answer_error(error.status_code, _message(request, failure), headers=headers)
+
+
+def _near(path: str) -> str:
+    """The route that looks most like a path."""
+    shown = {re.sub(r":(name|int|path)}", "}", known): known for known in (*ROUTES, *RUNTIME)}
+    found = difflib.get_close_matches(path, shown, n=1, cutoff=0.6)
+    return found[0] if found else ""
 
 
 def _on_defect(request: Request, error: Exception) -> Response:
-    """What should not happen, in the form that everything else has."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    text = "an error inside omeconf; its log has more"
+    """What should not happen, in the form that everything else has, with the request's id."""
+    number = request.scope["request_id"]
+    log.error("%s %s failed (request %s)", request.method, request.scope["path"], number,
+              exc_info=error)  # fmt: skip
+    text = f"an error inside omeconf; its log has more: request {number}"
     if _is_own(request):
         return manage.problem(500, text)
     return answer_error(500, f"[HTTP] {text} (500)")
@@ -213,6 +416,6 @@ def _on_error(request: Request, error: Exception) -> Response:
             status, prefix = 409, "[HTTP] "
     if _is_own(request):
         return manage.problem(status, str(error), violations)
-    if "/outputProfiles" in request.url.path and prefix == "[Config] ":
+    if "/outputProfiles" in request.scope["path"] and prefix == "[Config] ":
         text, prefix = f"[Config] {text}", "[HTTP] "
-    return answer_error(status, ApiError(status, text, prefix=prefix).message)
+    return answer_error(status, _message(request, ApiError(status, text, prefix=prefix)))

@@ -6,8 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.envelope import ApiError, answer, config_error, read_body
-from omeconf.api.vhosts import find_virtual_host, hides_secrets
-from omeconf.api.writing import Wanted, check_new_name, create_all, service_of, write
+from omeconf.api.reading import hides_secrets, in_seed_form, read
+from omeconf.api.vhosts import find_virtual_host
+from omeconf.api.writing import (
+    Wanted,
+    check_new_name,
+    create_all,
+    is_dry,
+    must_be_few,
+    service_of,
+    tags_of,
+    write,
+)
 from omeconf.core import path
 from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
@@ -60,16 +70,27 @@ def show(application: EffectiveElement, *, hide_secrets: bool = False) -> Json:
 
 async def list_all(request: Request) -> Response:
     """GET .../apps: the names."""
-    host = find_virtual_host(service_of(request).view(), request.path_params["vhost"])
-    names = [application.key or "" for application in host.every("Applications/Application")]
-    return answer([name for name in names if name != TEMPLATE])
+    vhost = request.path_params["vhost"]
+
+    def names(head: Head) -> Json:
+        host = find_virtual_host(head, vhost)
+        found = [application.key or "" for application in host.every("Applications/Application")]
+        return [name for name in found if name != TEMPLATE]
+
+    return read(request, names)
 
 
 async def get(request: Request) -> Response:
     """GET .../apps/{app}: what is written, without defaults."""
     vhost, app = request.path_params["vhost"], request.path_params["app"]
-    application = find_application(service_of(request).view(), vhost, app)
-    return answer(show(application, hide_secrets=hides_secrets(request)))
+    hides = hides_secrets(request)
+    return read(
+        request,
+        lambda head: show(find_application(head, vhost, app)),
+        lambda head: in_seed_form(
+            request, show(find_application(head, vhost, app), hide_secrets=hides)
+        ),
+    )
 
 
 async def create(request: Request) -> Response:
@@ -82,6 +103,7 @@ async def create(request: Request) -> Response:
         raise ApiError(400, "Request body must be an array")
     taken = {application.key for application in host.every("Applications/Application")}
     batch: list[Wanted] = []
+    must_be_few(body)
     for item in body:
         if not isinstance(item, dict):
             raise config_error("application is not an object")
@@ -99,7 +121,9 @@ async def create(request: Request) -> Response:
             edit = Edit(Verb.CREATE, path.application(vhost, name), full)
             batch.append(Wanted(name, edit))
     return await create_all(
-        request, batch, lambda head, name: show(find_application(head, vhost, name))
+        request,
+        batch,
+        lambda head, name: in_seed_form(request, show(find_application(head, vhost, name))),
     )
 
 
@@ -113,13 +137,27 @@ async def change(request: Request) -> Response:
     for key in ("name", "dynamic", "outputProfiles"):
         if key in body:
             raise ApiError(400, f"Cannot change [{key}] using this API")
-    written = await write(request, Edit(Verb.MERGE, path.application(vhost, app), body))
-    return answer(show(find_application(written.head, vhost, app)), headers=written.headers)
+    written = await write(
+        request,
+        Edit(Verb.MERGE, path.application(vhost, app), body),
+        resource=lambda head: show(find_application(head, vhost, app)),
+    )
+    value = show(find_application(written.head, vhost, app))
+    tag = (
+        {}
+        if is_dry(request)
+        else {"ETag": tags_of(request).of(request.url.path, value, written.head)}
+    )
+    return answer(in_seed_form(request, value), headers=written.headers | tag)
 
 
 async def delete(request: Request) -> Response:
     """DELETE .../apps/{app}."""
     vhost, app = request.path_params["vhost"], request.path_params["app"]
     find_application(service_of(request).view(), vhost, app)
-    written = await write(request, Edit(Verb.DELETE, path.application(vhost, app)))
+    written = await write(
+        request,
+        Edit(Verb.DELETE, path.application(vhost, app)),
+        resource=lambda head: show(find_application(head, vhost, app)),
+    )
     return answer(headers=written.headers)

@@ -6,6 +6,8 @@ import base64
 import binascii
 import hashlib
 import hmac
+import os
+import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from omeconf.core.values import expand
 from omeconf.settings import Token
 from omeconf.store.repository import Head
 
-READ, WRITE, ADMIN = "read", "write", "admin"
+ROLES = READ, WRITE, ADMIN = ("read", "write", "admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,30 @@ class Caller:
     @property
     def may_write(self) -> bool:
         """Whether changes are allowed."""
-        return self.role in (WRITE, ADMIN)
+        return self.may(WRITE)
+
+    def may(self, role: str) -> bool:
+        """Whether that role is theirs too: each has the rights of those before it."""
+        return self.role in ROLES[ROLES.index(role) :]
 
 
 class NotAuthorized(Exception):
     """No valid credentials; the text is the engine's."""
+
+
+def local_caller(peer: tuple[int, int, int] | None) -> Caller:
+    """Who calls over the local socket: pid, uid and gid as the kernel says.
+
+    root and our own user are admin; who else may open the socket is of its group: write.
+    """
+    if peer is None:
+        return Caller("local", ADMIN)
+    _, uid, _ = peer
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return Caller(name, ADMIN if uid in (0, os.geteuid()) else WRITE)
 
 
 def server_token(head: Head) -> str:

@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from omeconf.core.mapping import Json
 
+MAX_DEPTH = 64
+"""Levels of a body; the deepest path of the configuration has 13."""
 CONTENT_TYPE = "application/json;charset=UTF-8"
 _NOTHING: Any = object()
 
@@ -21,17 +23,33 @@ _NOTHING: Any = object()
 class ApiError(Exception):
     """An answer that is not a success, in the engine's words."""
 
-    def __init__(self, status: int, text: str, *, prefix: str = "[HTTP] ") -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        prefix: str = "[HTTP] ",
+        retry_after_s: int = 0,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.prefix = prefix
+        self.headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+        self.extra = extra or {}
+        """More members of the problem document on our own routes."""
 
     @property
     def message(self) -> str:
         """As a single answer has it; in a batch the bare text stands."""
         suffix = "" if self.prefix == "[Config] " else f" ({self.status})"
         return f"{self.prefix}{self.text}{suffix}"
+
+    @property
+    def item_text(self) -> str:
+        """As an item of a batch has it."""
+        return f"[Config] {self.text}" if self.prefix == "[Config] " else self.text
 
 
 def config_error(text: str) -> ApiError:
@@ -53,6 +71,11 @@ def envelope(status: int = 200, response: Json = _NOTHING, message: str = "") ->
 def answer(response: Json = _NOTHING, *, headers: dict[str, str] | None = None) -> Response:
     """A success with a response, or without one."""
     return _respond(200, envelope(200, response), headers)
+
+
+def answer_known(headers: dict[str, str]) -> Response:
+    """304: the caller has it already."""
+    return Response(status_code=304, headers=headers)
 
 
 def answer_many(
@@ -78,7 +101,9 @@ def read_body(data: bytes) -> Json:
     except UnicodeDecodeError:
         raise ApiError(400, "[JSON] the body is not UTF-8") from None
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        _must_be_shallow(found)
+        return found
     except json.JSONDecodeError as error:
         where = f"* Line {error.lineno}, Column {error.colno}"
         raise ApiError(400, f"[JSON] {where}\n  {error.msg}\n") from None
@@ -95,6 +120,22 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f'the key "{twice}" is given twice')
     return result
+
+
+def _must_be_shallow(value: Json) -> None:
+    """Raise ValueError for a body nested deeper than MAX_DEPTH."""
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Json] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _no_constant(name: str) -> None:

@@ -7,7 +7,17 @@ from starlette.responses import Response
 
 from omeconf.api.apps import find_application
 from omeconf.api.envelope import ApiError, answer, read_body
-from omeconf.api.writing import Wanted, check_new_name, create_all, service_of, write
+from omeconf.api.reading import read
+from omeconf.api.writing import (
+    Wanted,
+    check_new_name,
+    create_all,
+    is_dry,
+    must_be_few,
+    service_of,
+    tags_of,
+    write,
+)
 from omeconf.core import path
 from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
@@ -30,15 +40,18 @@ def find_profile(head: Head, vhost: str, app: str, name: str) -> EffectiveElemen
 async def list_all(request: Request) -> Response:
     """GET .../outputProfiles: the names."""
     vhost, app = request.path_params["vhost"], request.path_params["app"]
-    application = find_application(service_of(request).view(), vhost, app)
-    return answer([p.key or "" for p in application.every("OutputProfiles/OutputProfile")])
+
+    def names(head: Head) -> Json:
+        found = find_application(head, vhost, app).every("OutputProfiles/OutputProfile")
+        return [profile.key or "" for profile in found]
+
+    return read(request, names)
 
 
 async def get(request: Request) -> Response:
     """GET .../outputProfiles/{profile}."""
-    params = request.path_params
-    head = service_of(request).view()
-    return answer(to_json(find_profile(head, params["vhost"], params["app"], params["profile"])))
+    where = [request.path_params[key] for key in ("vhost", "app", "profile")]
+    return read(request, lambda head: to_json(find_profile(head, *where)))
 
 
 async def create(request: Request) -> Response:
@@ -48,6 +61,7 @@ async def create(request: Request) -> Response:
     application = find_application(service_of(request).view(), vhost, app)
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
+    must_be_few(body)
     for item in body:
         _check_shape(item)
     taken = {profile.key for profile in application.every("OutputProfiles/OutputProfile")}
@@ -80,15 +94,29 @@ async def replace(request: Request) -> Response:
             raise ApiError(400, f"The {key} entry cannot be specified in the modification")
     whole = {**body, "name": name}
     _check(request, whole)
-    written = await write(request, Edit(Verb.REPLACE, path.output_profile(vhost, app, name), whole))
-    return answer(to_json(find_profile(written.head, vhost, app, name)), headers=written.headers)
+    written = await write(
+        request,
+        Edit(Verb.REPLACE, path.output_profile(vhost, app, name), whole),
+        resource=lambda head: to_json(find_profile(head, vhost, app, name)),
+    )
+    value = to_json(find_profile(written.head, vhost, app, name))
+    tag = (
+        {}
+        if is_dry(request)
+        else {"ETag": tags_of(request).of(request.url.path, value, written.head)}
+    )
+    return answer(value, headers=written.headers | tag)
 
 
 async def delete(request: Request) -> Response:
     """DELETE .../outputProfiles/{profile}."""
     vhost, app, name = (request.path_params[key] for key in ("vhost", "app", "profile"))
     find_profile(service_of(request).view(), vhost, app, name)
-    written = await write(request, Edit(Verb.DELETE, path.output_profile(vhost, app, name)))
+    written = await write(
+        request,
+        Edit(Verb.DELETE, path.output_profile(vhost, app, name)),
+        resource=lambda head: to_json(find_profile(head, vhost, app, name)),
+    )
     return answer(headers=written.headers)
 
 

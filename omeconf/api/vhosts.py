@@ -5,20 +5,22 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omeconf.api.auth import Caller
-from omeconf.api.envelope import ApiError, answer
-from omeconf.api.writing import service_of
+from omeconf.api.envelope import ApiError, answer, config_error, read_body
+from omeconf.api.reading import hides_secrets, read
+from omeconf.api.writing import (
+    Wanted,
+    check_new_name,
+    create_all,
+    service_of,
+    sound,
+    write,
+)
 from omeconf.core import path
+from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
-from omeconf.core.mapping import Json, to_json
-from omeconf.errors import NotFound
+from omeconf.core.mapping import Json, from_json, to_json
+from omeconf.errors import BadBody, NotFound
 from omeconf.store.repository import Head
-
-
-def hides_secrets(request: Request) -> bool:
-    """Whether the caller may not see secrets."""
-    caller: Caller = request.scope["caller"]
-    return not caller.may_write
 
 
 def find_virtual_host(head: Head, name: str) -> EffectiveElement:
@@ -33,26 +35,75 @@ def find_virtual_host(head: Head, name: str) -> EffectiveElement:
 
 async def list_all(request: Request) -> Response:
     """GET /v1/vhosts: the names."""
-    root = service_of(request).view().checked.root
-    assert root is not None
-    return answer([host.key or "" for host in root.every("VirtualHosts/VirtualHost")])
+
+    def names(head: Head) -> Json:
+        assert head.checked.root is not None
+        return [host.key or "" for host in head.checked.root.every("VirtualHosts/VirtualHost")]
+
+    return read(request, names)
 
 
 async def get(request: Request) -> Response:
     """GET /v1/vhosts/{vhost}: everything but its applications."""
-    host = find_virtual_host(service_of(request).view(), request.path_params["vhost"])
-    shown: dict[str, Json] = to_json(host, hide_secrets=hides_secrets(request))
-    shown.pop("applications", None)
-    return answer(shown)
-
-
-async def refuse_write(request: Request) -> Response:
-    """POST and DELETE: virtual hosts are read-only here; 403 names the setting."""
-    name = request.path_params.get("vhost")
-    if name is not None:
-        find_virtual_host(service_of(request).view(), name)
-    raise ApiError(
-        403,
-        f"The VirtualHost is read-only: [{name or '*'}]; "
-        'edit Server.xml by hand ([api] virtual_hosts is "read-only")',
+    name, hides = request.path_params["vhost"], hides_secrets(request)
+    return read(
+        request, lambda head: _show(head, name), lambda head: _show(head, name, hides=hides)
     )
+
+
+async def create(request: Request) -> Response:
+    """POST /v1/vhosts: an array of virtual hosts, in one revision; what is wrong fails alone."""
+    body = read_body(await request.body())
+    service = service_of(request)
+    _must_be_writable(request, "*")
+    if not isinstance(body, list):
+        raise ApiError(400, "Request body must be an array")
+    root = service.view().checked.root
+    assert root is not None
+    taken = {host.key for host in root.every("VirtualHosts/VirtualHost")}
+    schema = service.repository.schema.virtual_host
+    batch: list[Wanted] = []
+    for item in body:
+        try:
+            name = from_json(schema, {} if item is None else item).key or ""
+            check_new_name(name)
+        except BadBody as error:
+            batch.append(Wanted("", None, config_error(str(error))))
+        except ApiError as error:
+            batch.append(Wanted("", None, error))
+        else:
+            if name in taken:
+                refusal = ApiError(409, f"The virtual host already exists: [{name}]")
+                batch.append(Wanted(name, None, refusal))
+            else:
+                taken.add(name)
+                batch.append(Wanted(name, Edit(Verb.CREATE, path.virtual_host(name), item)))
+    return await create_all(request, await sound(request, batch), _show)
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /v1/vhosts/{vhost}: with its applications."""
+    name = request.path_params["vhost"]
+    find_virtual_host(service_of(request).view(), name)
+    _must_be_writable(request, name)
+    written = await write(
+        request,
+        Edit(Verb.DELETE, path.virtual_host(name)),
+        resource=lambda head: _show(head, name),
+    )
+    return answer(headers=written.headers)
+
+
+def _show(head: Head, name: str, *, hides: bool = False) -> Json:
+    shown: dict[str, Json] = to_json(find_virtual_host(head, name), hide_secrets=hides)
+    shown.pop("applications", None)
+    return shown
+
+
+def _must_be_writable(request: Request, name: str) -> None:
+    if service_of(request).settings.api.virtual_hosts != "read-write":
+        raise ApiError(
+            403,
+            f"The VirtualHost is read-only: [{name}]; "
+            'edit Server.xml by hand ([api] virtual_hosts is "read-only")',
+        )

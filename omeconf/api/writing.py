@@ -1,33 +1,42 @@
-"""Writes over the API: edits to the service, wait for their reload, headers; and batches."""
+"""Writes over the API: conditions, edits to the service, the wait for their reload; and batches."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.auth import Caller
+from omeconf.api.conditions import Resource, Tags, precondition
 from omeconf.api.envelope import ApiError, answer_many, envelope
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.mapping import Json
+from omeconf.core.plan import Plan
 from omeconf.core.revision import Origin
 from omeconf.core.rules import unaddressable
+from omeconf.core.violation import Severity, Violation
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Committed, Service
-from omeconf.store.repository import Head
+from omeconf.errors import Refused
+from omeconf.store.repository import Head, Precondition
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_ADVICE = 3
 """How much advice a header carries; `omeconf check` has all of it."""
 
+MAX_ITEMS = 1000
+"""Items of one batch, edits of one transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write that is on disk for good."""
+    """A write that is on disk for good; or what would be, of a dry run."""
 
     head: Head
     headers: dict[str, str]
@@ -39,17 +48,52 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def write(request: Request, *edits: Edit) -> Written:
+def tags_of(request: Request) -> Tags:
+    """The ETags of an application."""
+    tags: Tags = request.app.state.tags
+    return tags
+
+
+async def on_writer(request: Request, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Have work done on the writer, and wait. Raises ApiError 503 if too many wait already."""
+    state = request.app.state
+    if state.waiting >= service_of(request).settings.api.max_waiting:
+        raise ApiError(503, "too many requests wait for the writer: try again", retry_after_s=1)
+    state.waiting += 1
+    try:
+        return await asyncio.wrap_future(service_of(request).submit(work, *args, **kwargs))
+    finally:
+        state.waiting -= 1
+
+
+async def write(request: Request, *edits: Edit, resource: Resource | None = None) -> Written:
     """Commit edits as one revision and wait for their reload, up to `[reload] wait_s`.
 
-    Raises ApiError 502 if the reload failed and the edits were taken back.
+    Honours If-Match (of resource), ?dryRun=true, ?confirm=SECONDS, ?reload=skip and the header
+    Omeconf-Message. Raises ApiError 502 if the reload failed and the edits were taken back.
     """
     service = service_of(request)
-    confirm_s = confirm_seconds(request)
+    condition = precondition(request, resource) if resource is not None else None
+    if condition is not None:
+        condition(service.view())  # a stale one needs no writer
+    if is_dry(request):
+        return await _preview(request, edits, condition)
     candidate = Candidate(0, edits, caller_of(request).name, message_of(request))
-    return await finish(
-        request, service.submit(service.commit, candidate, Origin.API, confirm_s=confirm_s)
+    committed = await on_writer(
+        request,
+        service.commit,
+        candidate,
+        Origin.API,
+        confirm_s=confirm_seconds(request),
+        precondition=condition,
+        reload=request.query_params.get("reload") != "skip",
     )
+    return await finish(request, committed)
+
+
+def is_dry(request: Request) -> bool:
+    """``?dryRun=true``: change nothing, and answer as if it had. Raises ApiError."""
+    return _flag(request, "dryRun")
 
 
 def caller_of(request: Request) -> Caller:
@@ -72,16 +116,21 @@ def confirm_seconds(request: Request) -> float | None:
         raise ApiError(400, f'confirm is a number of seconds, not "{text}"') from None
 
 
-async def finish(request: Request, future: Future[Committed]) -> Written:
-    """Wait for a commit, and for its reload up to `[reload] wait_s`.
+async def finish(request: Request, committed: Committed) -> Written:
+    """Wait for a reload up to `[reload] wait_s`.
 
     Raises ApiError 502 if the reload failed and the edits were taken back.
     """
     service = service_of(request)
-    committed = await asyncio.wrap_future(future)
     stopping: asyncio.Event = request.app.state.stopping
     reload = await _wait(committed.job, service.settings.reload.wait_s, stopping)
-    return Written(committed.head, _headers(committed, reload))
+    headers = {
+        "Omeconf-Revision": str(committed.head.revision.number),
+        "Omeconf-Reload": reload,
+    }
+    if committed.changes:
+        headers |= _advice(committed.head.checked.violations)
+    return Written(committed.head, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +142,55 @@ class Wanted:
     refusal: ApiError | None = None
 
 
+async def sound(request: Request, batch: Sequence[Wanted]) -> list[Wanted]:
+    """A batch in which each edit that the check refuses has become a refusal of its own."""
+    service = service_of(request)
+    result: list[Wanted] = []
+    edits: list[Edit] = []
+    for wanted in batch:
+        refusal = wanted.refusal
+        if wanted.edit is not None:
+            try:
+                await on_writer(request, service.preview, (*edits, wanted.edit))
+                edits.append(wanted.edit)
+            except Refused as error:
+                first = error.violations[0]
+                kind = "[Config] " if first.says else "[HTTP] "
+                status = 400 if first.says else 422
+                refusal = ApiError(status, first.says or str(error), prefix=kind)
+        result.append(Wanted(wanted.name, wanted.edit if refusal is None else None, refusal))
+    return result
+
+
 async def create_all(
     request: Request, batch: Sequence[Wanted], show: Callable[[Head, str], Json]
 ) -> Response:
     """Create the items of a batch in one revision; those refused by state fail alone.
 
-    show gives what is answered for an item that was created.
+    With ?atomic=true nothing is created if one is refused. show gives what is answered for an
+    item that was created.
     """
+    must_be_few(batch)
+    refused = any(wanted.refusal is not None for wanted in batch)
+    is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
-    written = await write(request, *edits) if edits else None
+    written = await write(request, *edits) if edits and not is_off else None
     envelopes = []
     for wanted in batch:
         if wanted.refusal is not None:
-            envelopes.append(envelope(wanted.refusal.status, message=wanted.refusal.text))
+            envelopes.append(envelope(wanted.refusal.status, message=wanted.refusal.item_text))
         elif written is not None:
             envelopes.append(envelope(200, show(written.head, wanted.name)))
+        else:
+            text = "Not created, since another item was refused (atomic=true)"
+            envelopes.append(envelope(424, message=text))
     return answer_many(envelopes, headers=written.headers if written else None)
+
+
+def must_be_few(items: Sequence[object]) -> None:
+    """Raise ApiError 413 for more items than one request may have."""
+    if len(items) > MAX_ITEMS:
+        raise ApiError(413, f"more than {MAX_ITEMS} items in one request")
 
 
 def check_new_name(name: str) -> None:
@@ -116,6 +198,31 @@ def check_new_name(name: str) -> None:
     reason = unaddressable(name)
     if reason:
         raise ApiError(422, f'The name "{name}" cannot be used: {reason}')
+
+
+async def _preview(
+    request: Request, edits: tuple[Edit, ...], condition: Precondition | None
+) -> Written:
+    found = await on_writer(request, service_of(request).preview, edits, condition)
+    headers = {
+        "Omeconf-Revision": str(found.base.revision.number),
+        "Omeconf-Reload": "none",
+        "Omeconf-Plan": plan_header(found.plan),
+    }
+    return Written(found.head, headers | _advice(found.head.checked.violations))
+
+
+def plan_header(plan: Plan) -> str:
+    """What would restart, on one line; "nothing" if nothing would."""
+    text = ", ".join(map(str, plan.items)) or "nothing"
+    return text.encode("ascii", "replace").decode()
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise ApiError(400, f'{name} is true or false, not "{text}"')
+    return text == "true"
 
 
 async def _wait(job: Job | None, wait_s: float, stopping: asyncio.Event) -> str:
@@ -133,18 +240,17 @@ async def _wait(job: Job | None, wait_s: float, stopping: asyncio.Event) -> str:
     if job.state is State.REVERTED:
         last = job.outcomes[-1]
         reason = last.output.splitlines()[-1] if last.output else f"exit code {last.code}"
-        raise ApiError(502, f"the reload failed and the change was taken back: {reason}")
+        raise ApiError(
+            502,
+            f"the reload failed and the change was taken back: {reason}",
+            extra={"reload": job.as_json()},
+        )
     return {State.HEALTHY: "ok", State.WAITING: "pending"}.get(job.state, "failed")
 
 
-def _headers(committed: Committed, reload: str) -> dict[str, str]:
-    headers = {
-        "Omeconf-Revision": str(committed.head.revision.number),
-        "Omeconf-Reload": reload,
-    }
-    touched = [str(change.path) for change in committed.changes]
-    advice = [f"{v.path}: {v.message}" for v in committed.advice if touched]
-    if advice:
-        text = "; ".join(advice[:MAX_ADVICE])
-        headers["Omeconf-Advice"] = text.encode("ascii", "replace").decode()
-    return headers
+def _advice(violations: Sequence[Violation]) -> dict[str, str]:
+    advice = [f"{v.path}: {v.message}" for v in violations if v.severity is Severity.ADVICE]
+    if not advice:
+        return {}
+    text = "; ".join(advice[:MAX_ADVICE])
+    return {"Omeconf-Advice": text.encode("ascii", "replace").decode()}

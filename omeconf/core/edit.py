@@ -17,7 +17,7 @@ from difflib import SequenceMatcher
 
 from omeconf.core.document import Document, Node, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
-from omeconf.core.mapping import Json, Target, from_json, merged, to_json, typed
+from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
 from omeconf.core.path import Path
 from omeconf.core.schema import Item
@@ -31,6 +31,7 @@ class Verb(enum.StrEnum):
     CREATE = "create"
     MERGE = "merge"
     REPLACE = "replace"
+    PATCH = "patch"
     DELETE = "delete"
 
 
@@ -41,7 +42,8 @@ class Edit:
     verb: Verb
     path: Path
     value: Json = None
-    """The JSON of the element (create, replace), or a merge patch; nothing for delete."""
+    """The JSON of the element (create, replace), a merge patch (merge, RFC 7396) or a JSON Patch
+    (patch, RFC 6902); nothing for delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,9 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
             editor.delete(node)
         elif edit.verb is Verb.REPLACE:
             editor.reconcile(node, from_json(node.item, edit.value))
+        elif edit.verb is Verb.PATCH:
+            whole = patched(to_json(node), edit.value)
+            editor.reconcile(node, from_json(node.item, whole))
         else:
             editor.reconcile(node, from_json(node.item, merged(to_json(node), edit.value)))
     return editor.result()

@@ -15,11 +15,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import jsonpatch
+
 from omeconf.core.document import Node
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.schema import Item, ValueType
 from omeconf.core.values import to_bool
-from omeconf.errors import BadBody
+from omeconf.errors import BadBody, Conflict
 
 Json = Any
 """What json.loads returns."""
@@ -27,6 +29,10 @@ Json = Any
 
 HIDDEN = "***"
 """Stands for a secret that the reader may not see."""
+
+
+BARE = {"OutputProfiles": "OutputProfile", "CrossDomains": "Url"}
+"""Objects that a bare array may stand for, as the API of 0.12 documents it: that child's items."""
 
 
 def to_json(node: EffectiveElement, *, hide_secrets: bool = False) -> Json:
@@ -57,7 +63,7 @@ def to_json(node: EffectiveElement, *, hide_secrets: bool = False) -> Json:
 
 def typed(text: str, value_type: ValueType) -> Json:
     """A text as a JSON scalar of its type, if it is a clean literal; else the text itself."""
-    if value_type.reads in ("text", "port", "ports", "bitrate", "address", "candidate"):
+    if value_type.reads not in ("presence", "bool", "int", "long", "float"):
         return text
     if text != text.strip() or not value_type.is_clean(text):
         return text
@@ -113,6 +119,20 @@ def merged(current: Json, patch: Json) -> Json:
     return result
 
 
+def patched(current: Json, operations: Json) -> Json:
+    """A JSON Patch (RFC 6902) carried out. Raises BadBody, or Conflict if a test does not hold."""
+    if not isinstance(operations, list):
+        raise BadBody("a JSON Patch is an array of operations")
+    try:
+        return jsonpatch.apply_patch(current, operations, in_place=False)
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise Conflict(f"a test of the JSON Patch does not hold: {error}") from None
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise BadBody(f"the JSON Patch cannot be carried out: {error}") from None
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BadBody(f"this is no JSON Patch: {error}") from None
+
+
 def _target(item: Item, value: Json, path: str) -> Target:
     if item.type is not None:
         return Target(item, _scalar(item, value, path))
@@ -121,6 +141,9 @@ def _target(item: Item, value: Json, path: str) -> Target:
         return Target(item, children=_listed(flat, value, path))
     if value is None:
         value = {}
+    if isinstance(value, list) and item.name in BARE:
+        child = item.children[BARE[item.name]]
+        return Target(item, children=_listed(child, value, path))
     if isinstance(value, list):
         inner = next((child.json for child in item.children.values() if child.is_list), None)
         raise BadBody(f"{inner} is not an array" if inner else f"{path} is not an object")

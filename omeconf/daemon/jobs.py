@@ -11,6 +11,7 @@ import enum
 import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from omeconf.settings import Settings
 from omeconf.store.repository import Head
 
 log = logging.getLogger(__name__)
+
+
+KEPT = 100
+"""So many ended reloads can be looked at."""
 
 
 class State(enum.StrEnum):
@@ -96,6 +101,7 @@ class Reloader:
         self.pending: Job | None = None
         self.current: Job | None = None
         self.last: Job | None = None
+        self._ended: deque[Job] = deque(maxlen=KEPT)
         self.on_begin = on_begin
         self.on_done = on_done
         self._numbers = (f"{run_id}-{n}" for n in itertools.count(1))
@@ -164,11 +170,19 @@ class Reloader:
                 job.state = State.FAILED
             with self._changed:
                 self.current, self.last = None, job
+                self._ended.append(job)
             try:
                 self.on_done(job)
             except Exception as error:  # and whoever waits for it must hear of it
                 log.error("Cannot record the outcome of reload %s: %s", job.id, error)
             job.done.set_result(job)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The pending, the running and the last KEPT ended reloads, newest first."""
+        with self._changed:
+            open_jobs = [job for job in (self.pending, self.current) if job is not None]
+            return [*open_jobs, *reversed(self._ended)]
 
     @property
     def is_alive(self) -> bool:

@@ -15,16 +15,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from omeconf.core.diff import Change, changes
+from omeconf.core.diff import Change, changes, unified
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
+from omeconf.core.secrets import masked
+from omeconf.core.snapshot import Snapshot
 from omeconf.core.violation import Severity, Violation
 from omeconf.daemon.confirm import LONGEST_S, NOTE, Armed, Clocks
+from omeconf.daemon.events import Events
 from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.settings import Settings
-from omeconf.store.repository import Head, Repository
+from omeconf.store.repository import Head, Precondition, Repository
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -32,6 +35,9 @@ T = TypeVar("T")
 
 SETTLING_S = 1.0
 """How long a commit waits for somebody who is just saving the file."""
+
+MOST_CHANGES = 100
+"""So many changes an event names; the revision has them all."""
 
 MOST_HALF_DONE = 50
 """So many revisions back a reload that was cut off is looked for."""
@@ -54,6 +60,17 @@ class Committed:
         return tuple(v for v in found if v.severity is Severity.ADVICE)
 
 
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What would come of a commit."""
+
+    base: Head
+    head: Head
+    """As it would be; the revision is that of the base."""
+    changes: tuple[Change, ...]
+    plan: Plan
+
+
 class Service:
     """What everyone talks to: the API, the watcher, the command line."""
 
@@ -64,6 +81,7 @@ class Service:
         self.settings = settings
         self.clocks = clocks or Clocks()
         self.reloader: Reloader
+        self.events = Events(repository.clock())
         self.armed: Armed | None = None
         """What is taken back if nobody confirms it in time."""
         self.vitals: list[Callable[[], bool]] = []
@@ -76,6 +94,7 @@ class Service:
         self._alarm: threading.Timer | None = None
         self._to_revert: list[Job] = []
         """Failed reloads whose revisions could not be taken back yet."""
+        self._skips_reload = False
         self._reported = ""
         self._unrecorded = ""
         self._missing_since: float | None = None
@@ -233,15 +252,81 @@ class Service:
         *,
         force: bool = False,
         confirm_s: float | None = None,
+        precondition: Precondition | None = None,
+        reload: bool = True,
     ) -> Committed:
         """Make a revision and have it reloaded. Raises what `Repository.commit` raises.
 
         confirm_s: it is taken back unless `confirm` is called within so many seconds. While that
         is open, another commit with confirm_s extends it, and one without raises Conflict.
+        Without reload the engine goes on as it is, until the next one.
         """
+        self._skips_reload = not reload
+        try:
+            return self._armed(
+                confirm_s,
+                lambda: self.repository.commit(
+                    candidate, origin, force=force, precondition=precondition
+                ),
+            )
+        finally:
+            self._skips_reload = False
+
+    def put(
+        self,
+        file: str,
+        data: bytes,
+        candidate: Candidate,
+        *,
+        confirm_s: float | None = None,
+        precondition: Precondition | None = None,
+    ) -> Committed:
+        """Make a revision with a whole file as given, and have it reloaded."""
         return self._armed(
-            confirm_s, lambda: self.repository.commit(candidate, origin, force=force)
+            confirm_s,
+            lambda: self.repository.put(file, data, candidate, precondition=precondition),
         )
+
+    def diff(self, number: int, against: int | None, *, hide_secrets: bool) -> dict[str, Any]:
+        """What changed between two revisions; against its parent, unless told."""
+        revision = self.repository.history.get(number)
+        base = revision.parent if against is None else against
+        new = self.repository.at(number)
+        if base == 0:
+            old_root, old = None, Snapshot({}, main=self.repository.main)
+        else:
+            before = self.repository.at(base)
+            old_root = before.root
+            old = masked(before) if hide_secrets else before.snapshot
+        found = changes(old_root, new.root)
+        return {
+            "revision": number,
+            "against": base,
+            "changes": [change.as_json() for change in found],
+            "plan": plan(found).as_json(),
+            "text": unified(old, masked(new) if hide_secrets else new.snapshot),
+        }
+
+    def files(self, number: int, *, hide_secrets: bool) -> dict[str, str]:
+        """The files of a revision as text."""
+        checked = self.repository.at(number)
+        snapshot = masked(checked) if hide_secrets else checked.snapshot
+        return {name: data.decode("utf-8", "replace") for name, data in snapshot.files.items()}
+
+    def retry(self, job_id: str) -> Job:
+        """Do a failed or waiting reload again. Raises NotFound, or Conflict if it is well."""
+        self.job(job_id)
+        job = self.reloader.retry()
+        if job is None:
+            raise Conflict("nothing has to be reloaded again: the engine runs the newest revision")
+        return job
+
+    def job(self, job_id: str) -> Job:
+        """A recent reload by its id. Raises NotFound."""
+        found = next((job for job in self.reloader.jobs if job.id == job_id), None)
+        if found is None:
+            raise NotFound(f"there is no reload {job_id}, or it is too long ago")
+        return found
 
     def rollback(
         self, number: int, author: str, message: str = "", *, confirm_s: float | None = None
@@ -255,6 +340,7 @@ class Service:
         if armed is None:
             raise Conflict("nothing waits to be confirmed")
         self._disarm()
+        self.events.emit("confirm", state="confirmed", since=armed.since)
         log.info("confirmed%s: everything since revision %d stays",
                  f" by {author}" if author else "", armed.since)  # fmt: skip
         return {"confirmed": True, "since": armed.since}
@@ -263,18 +349,25 @@ class Service:
         """Adopt nothing and refuse edits until `resume`, over restarts. Raises Unwritable."""
         self.tick()
         self.repository.hold(reason)
+        self.events.emit("held", reason=reason)
         return {"held": reason}
 
     def resume(self) -> dict[str, Any]:
         """Adopt again, beginning with what lies on disk now. Raises Unwritable."""
         self.repository.hold_ends()
+        self.events.emit("resumed")
         self.tick()
         return {"held": None, "revision": self.view().revision.number}
 
-    def preview(self, edits: tuple[Edit, ...]) -> Plan:
-        """What a commit would restart, without making it."""
-        checked = self.repository.preview(edits)
-        return plan(changes(self.view().checked.root, checked.root))
+    def preview(
+        self, edits: tuple[Edit, ...], precondition: Precondition | None = None
+    ) -> Previewed:
+        """What a commit would give and restart, without making it."""
+        self.tick()
+        head = self.view()
+        checked = self.repository.preview(edits, precondition)
+        found = changes(head.checked.root, checked.root)
+        return Previewed(head, Head(head.revision, checked), found, plan(found))
 
     def tick(self) -> Committed | None:
         """Look at the folder, and adopt what was changed by hand; None if nothing was.
@@ -347,6 +440,8 @@ class Service:
     def _arm(self, armed: Armed | None) -> None:
         """Put the way back on disk. Raises Unwritable; then it is as before."""
         self.repository.history.set_note(NOTE, str(armed) if armed else None)
+        if armed is not None and armed != self.armed:
+            self.events.emit("confirm", state="armed", **armed.as_json(self.clocks))
         self.armed = armed
         if self._alarm is not None:
             self._alarm.cancel()
@@ -399,6 +494,7 @@ class Service:
                 message = f"revert of {names}: not confirmed in time"
                 self.repository.revert(numbers, "omeconf", message)
                 log.warning("revision %s was not confirmed in time: taken back", names)
+                self.events.emit("confirm", state="expired", since=armed.since, reverts=numbers)
         except Conflict as error:
             if isinstance(error, (Busy, Drift)):
                 self.armed = armed
@@ -433,9 +529,15 @@ class Service:
             paths = ", ".join(str(change.path) for change in found[:5])
             log.info("revision %d: edited by hand: %s", head.revision.number,
                      paths or "nothing the engine reads")  # fmt: skip
-        job = self.reloader.request(head)
+        self._tell_of(head, found)
+        job = None if self._skips_reload else self.reloader.request(head)
         self._prune()
         return Committed(head, found, job if plan(found) else None)
+
+    def _tell_of(self, head: Head, found: tuple[Change, ...]) -> None:
+        shown = [change.as_json() for change in found[:MOST_CHANGES]]
+        self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
+                         plan=plan(found).as_json())  # fmt: skip
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""
@@ -497,8 +599,10 @@ class Service:
         if drift is not None:
             for violation in drift.errors:
                 log.error("Cannot adopt the manual edit: %s", violation)
+            self.events.emit("drift", violations=[v.as_json() for v in drift.violations])
         elif not self.repository.missing:
             log.info("the files on disk are valid again")
+            self.events.emit("settled")
         self._reported = seen
 
     # -- jobs ------------------------------------------------------------------------------
@@ -511,6 +615,7 @@ class Service:
     def _job_begins(self, job: Job) -> None:
         """On the reload thread: note what is tried, so that a crash does not forget it."""
         self._mark(trying=job.last)
+        self.events.emit("reload", **job.as_json())
 
     def _wait_for_ending(self, job: Job) -> None:
         """Called by the reload thread: the writer draws the consequences."""
@@ -532,6 +637,7 @@ class Service:
             self.repository.history.set_reload(job.first, job.last, job.state.value)
         except Unwritable as error:
             log.warning("Cannot note the outcome of reload %s: %s", job.id, error)
+        self.events.emit("reload", **job.as_json())
 
     def _revert(self, job: Job) -> None:
         """Take back, on top of head, what a failed job covered and came over the API.

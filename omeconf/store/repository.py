@@ -18,7 +18,17 @@ from omeconf.core.patch import extent, forward, reverse
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
-from omeconf.errors import Busy, Conflict, Drift, NotFound, NotReady, Refused, Stale, Unwritable
+from omeconf.errors import (
+    Busy,
+    Conflict,
+    Drift,
+    NotFound,
+    NotReady,
+    ReadOnly,
+    Refused,
+    Stale,
+    Unwritable,
+)
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
 from omeconf.store.publish import Publisher
@@ -42,6 +52,10 @@ class Head:
 
     revision: Revision
     checked: Checked
+
+
+Precondition = Callable[[Head], None]
+"""Raises Stale if a head is not the one that somebody counts on."""
 
 
 class Repository:
@@ -245,27 +259,82 @@ class Repository:
         return self.publisher.obstacle(self.main)
 
     def commit(
-        self, candidate: Candidate, origin: Origin = Origin.API, *, force: bool = False
+        self,
+        candidate: Candidate,
+        origin: Origin = Origin.API,
+        *,
+        force: bool = False,
+        precondition: Precondition | None = None,
     ) -> Head:
         """Make a revision of a candidate, on disk for good; head itself if nothing changes.
+
+        precondition is asked of each base that the candidate is tried on; it may raise Stale.
 
         Raises Stale (another base), Busy (somebody is writing), Drift (the disk is broken),
         Refused (errors, or warnings the base did not have), what `edit.apply` raises, or
         Unwritable. Nothing has changed then.
         """
-        for _ in range(TRIES):
-            base = self._base(candidate.base)
-            snapshot, root = base.checked.snapshot, base.checked.root
+
+        def make(base: Head) -> Checked:
             checked = base.checked
             for edit in candidate.edits:
-                assert root is not None, "head is good, so it has a tree"
-                snapshot = apply(snapshot, root, edit)
-                checked = check(snapshot, self.schema)
-                root = checked.root
-                if root is None:
+                assert checked.root is not None, "head is good, so it has a tree"
+                checked = check(apply(checked.snapshot, checked.root, edit), self.schema)
+                if checked.root is None:
                     break
+            return checked
+
+        return self._commit(make, candidate, origin, force=force, precondition=precondition)
+
+    def put(
+        self,
+        file: str,
+        data: bytes,
+        candidate: Candidate,
+        *,
+        precondition: Precondition | None = None,
+    ) -> Head:
+        """Make a revision with a whole file as given; raises as `commit`, or NotFound.
+
+        candidate has no edits; it says who wants it and why.
+        """
+
+        def make(base: Head) -> Checked:
+            snapshot = base.checked.snapshot
+            if file not in snapshot.files:
+                raise NotFound(f"{file} is not a file of this configuration")
+            if not snapshot.is_inside(file):
+                raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
+            return self.check_with(file, data)
+
+        return self._commit(make, candidate, Origin.API, precondition=precondition)
+
+    def check_with(self, file: str, data: bytes) -> Checked:
+        """What a check finds if a file were as given, with all others as they lie on disk."""
+        taken = Snapshot.take(
+            _With(self.folder, file, data),
+            main=self.main,
+            folder=str(self.folder.path),
+            env=self.env,
+        )
+        return check(taken, self.schema)
+
+    def _commit(
+        self,
+        make: Callable[[Head], Checked],
+        candidate: Candidate,
+        origin: Origin,
+        *,
+        force: bool = False,
+        precondition: Precondition | None = None,
+    ) -> Head:
+        for _ in range(TRIES):
+            base = self._base(candidate.base)
+            if precondition is not None:
+                precondition(base)
+            checked = make(base)
             self.judge(checked, base.checked, force=force)
-            if snapshot is base.checked.snapshot:
+            if checked.snapshot.digest == base.revision.digest:
                 return base
             try:
                 return self._publish(base, checked, candidate, origin)
@@ -273,9 +342,11 @@ class Repository:
                 log.info("%s is being written by somebody else: trying again", self.main)
         raise Busy(f"{self.main} is being written by somebody else: try again")
 
-    def preview(self, edits: tuple[Edit, ...]) -> Checked:
+    def preview(self, edits: tuple[Edit, ...], precondition: Precondition | None = None) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
         base = self.view()
+        if precondition is not None:
+            precondition(base)
         checked = base.checked
         for edit in edits:
             assert checked.root is not None
@@ -472,6 +543,23 @@ def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | Non
 def _unrecorded(checked: Checked, time: float) -> Revision:
     """What stands for a revision while none can be recorded."""
     return Revision(0, 0, "", time, "not recorded yet", Origin.FILE, checked.snapshot.digest)
+
+
+class _With:
+    """A folder with one file as somebody wants it to be."""
+
+    def __init__(self, folder: Folder, file: str, data: bytes) -> None:
+        self.folder = folder
+        self.file = file
+        self.data = data
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a file. Raises NotFound or Unwritable."""
+        return self.data if file == self.file else self.folder.read(file)
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """The regular files of a folder; None if missing."""
+        return self.folder.names(folder)
 
 
 class _Recorded:

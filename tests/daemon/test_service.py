@@ -194,8 +194,8 @@ def test_preview(make: Make, tmp_path: Path) -> None:
     """What a commit would restart is known without making it."""
     service = make()
     edits = segment(4).edits
-    plan = service.submit(service.preview, edits).result(DEADLINE_S)
-    assert [str(item) for item in plan.items] == ["restart application default/app"]
+    found = service.submit(service.preview, edits).result(DEADLINE_S)
+    assert [str(item) for item in found.plan.items] == ["restart application default/app"]
     assert live(tmp_path) == MINIMAL
 
 

@@ -1,0 +1,73 @@
+"""ETags: what a resource is as head has it, and what If-Match and If-None-Match say of that.
+
+``"REVISION-HEX"``: the revision at which the resource was last seen to change, and the start of a
+digest of what it is. Only the digest is compared, so that a restart makes no ETag stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+
+from starlette.requests import Request
+
+from omeconf.core.mapping import Json
+from omeconf.errors import Stale
+from omeconf.store.repository import Head, Precondition
+
+_TAG = re.compile(r'(W/)?"([^"]*)"')
+
+Resource = Callable[[Head], Json]
+"""What a resource is in a head; raises ApiError 404 if there is no such."""
+
+
+class Tags:
+    """The ETags of one daemon: since which revision each resource is what it is."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, int]] = {}
+
+    def of(self, path: str, value: Json, head: Head) -> str:
+        """The ETag of the resource at a path."""
+        digest = _digest(value)
+        known = self._seen.get(path)
+        if known is None or known[0] != digest:
+            if len(self._seen) > 10_000:
+                self._seen.clear()
+            known = self._seen[path] = (digest, head.revision.number)
+        return f'"{known[1]}-{digest}"'
+
+
+def precondition(request: Request, resource: Resource) -> Precondition | None:
+    """What If-Match asks of the head a change is made on; None if it asks nothing."""
+    header = request.headers.get("If-Match")
+    if header is None:
+        return None
+
+    def ask(head: Head) -> None:
+        if header.strip() == "*":
+            resource(head)
+            return
+        wanted = {tag.rpartition("-")[2] for weak, tag in _TAG.findall(header) if not weak}
+        if _digest(resource(head)) not in wanted:
+            raise Stale(f"it is not what it was: If-Match is {header}; GET it again")
+
+    return ask
+
+
+def is_known(request: Request, tag: str) -> bool:
+    """Whether the caller has it already (If-None-Match): then 304 is enough."""
+    header = request.headers.get("If-None-Match")
+    if header is None:
+        return False
+    digest = tag.strip('"').rpartition("-")[2]
+    return header.strip() == "*" or any(
+        found.rpartition("-")[2] == digest for _, found in _TAG.findall(header)
+    )
+
+
+def _digest(value: Json) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

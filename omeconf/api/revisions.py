@@ -1,0 +1,77 @@
+"""/omeconf/v1/revisions: the history, what changed, the way back, and confirming."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from omeconf.api.envelope import ApiError, read_body
+from omeconf.api.reading import hides_secrets
+from omeconf.api.writing import (
+    caller_of,
+    confirm_seconds,
+    finish,
+    message_of,
+    on_writer,
+    service_of,
+)
+
+
+async def list_all(request: Request) -> Response:
+    """The history, newest first."""
+    limit = min(max(_number(request, "limit", 100), 1), 1000)
+    below = _number(request, "below", 0) or None
+    found = await on_writer(request, service_of(request).revisions, limit, below)
+    return JSONResponse({"revisions": [revision.as_json() for revision in found]})
+
+
+async def get(request: Request) -> Response:
+    """One revision, with its files."""
+    service, number = service_of(request), request.path_params["number"]
+    found = await on_writer(request, service.repository.history.get, number)
+    files = await on_writer(request, service.files, number, hide_secrets=hides_secrets(request))
+    return JSONResponse({**found.as_json(), "files": files})
+
+
+async def diff(request: Request) -> Response:
+    """What a revision changed: by path, as a plan, and as unified text."""
+    number = request.path_params["number"]
+    against = _number(request, "against", -1)
+    found = await on_writer(
+        request,
+        service_of(request).diff,
+        number,
+        None if against < 0 else against,
+        hide_secrets=hides_secrets(request),
+    )
+    return JSONResponse(found)
+
+
+async def rollback(request: Request) -> Response:
+    """An old state again, as a new revision."""
+    service = service_of(request)
+    body = read_body(await request.body())
+    number = body.get("revision") if isinstance(body, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ApiError(400, 'the body is {"revision": NUMBER}')
+    by, why, confirm_s = caller_of(request).name, message_of(request), confirm_seconds(request)
+    committed = await on_writer(request, service.rollback, number, by, why, confirm_s=confirm_s)
+    written = await finish(request, committed)
+    return JSONResponse(written.head.revision.as_json(), headers=written.headers)
+
+
+async def confirm(request: Request) -> Response:
+    """What was written with ?confirm=SECONDS stays."""
+    by = caller_of(request).name
+    return JSONResponse(await on_writer(request, service_of(request).confirm, by))
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        raise ApiError(400, f'{name} is a whole number, not "{text}"') from None
+    if number > 2**62:
+        raise ApiError(400, f"{name} is too large")
+    return number
