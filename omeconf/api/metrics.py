@@ -78,7 +78,11 @@ class _States:
             ("omeconf_drift", "1 while the files on disk have errors.", repository.drift),
             ("omeconf_read_only", "1 while Server.xml cannot be written.", repository.obstacle),
             ("omeconf_held", "1 while nothing is adopted.", repository.held is not None),
-            ("omeconf_confirm_open", "1 while something waits to be confirmed.", service.armed),
+            (
+                "omeconf_confirm_open",
+                "1 while something waits to be confirmed.",
+                service.confirmation.armed,
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=float(bool(value)))
 

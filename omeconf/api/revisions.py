@@ -15,6 +15,7 @@ from omeconf.api.writing import (
     on_writer,
     service_of,
 )
+from omeconf.daemon import views
 
 
 async def list_all(request: Request) -> Response:
@@ -29,7 +30,9 @@ async def get(request: Request) -> Response:
     """One revision, with its files."""
     service, number = service_of(request), request.path_params["number"]
     found = await on_writer(request, service.repository.history.get, number)
-    files = await on_writer(request, service.files, number, hide_secrets=hides_secrets(request))
+    files = await on_writer(
+        request, views.files, service.repository, number, hide_secrets=hides_secrets(request)
+    )
     return JSONResponse({**found.as_json(), "files": files})
 
 
@@ -39,7 +42,8 @@ async def diff(request: Request) -> Response:
     against = _number(request, "against", -1)
     found = await on_writer(
         request,
-        service_of(request).diff,
+        views.diff,
+        service_of(request).repository,
         number,
         None if against < 0 else against,
         hide_secrets=hides_secrets(request),

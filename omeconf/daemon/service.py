@@ -7,7 +7,6 @@ configuration (`view`) needs no thread, since a Head is a value.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,17 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from omeconf.core.diff import Change, changes, unified
+from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
-from omeconf.core.secrets import masked
-from omeconf.core.snapshot import Snapshot
 from omeconf.core.violation import Severity, Violation
-from omeconf.daemon.confirm import LONGEST_S, NOTE, Armed, Clocks
+from omeconf.daemon import views
+from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.events import Events
 from omeconf.daemon.jobs import Job, Reloader, State
-from omeconf.errors import BadBody, Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
+from omeconf.daemon.running import Running
+from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.settings import Settings
 from omeconf.store.repository import Head, Precondition, Repository
 
@@ -38,9 +37,6 @@ SETTLING_S = 1.0
 
 MOST_CHANGES = 100
 """So many changes an event names; the revision has them all."""
-
-MOST_HALF_DONE = 50
-"""So many revisions back a reload that was cut off is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +75,17 @@ class Service:
     ) -> None:
         self.repository = repository
         self.settings = settings
-        self.clocks = clocks or Clocks()
         self.reloader: Reloader
         self.events = Events(repository.clock())
-        self.armed: Armed | None = None
-        """What is taken back if nobody confirms it in time."""
+        self.confirmation = Confirmation(
+            repository.history, self.events, clocks or Clocks(), self._wake
+        )
         self.vitals: list[Callable[[], bool]] = []
         """Whether what must run besides us is at work."""
-        self.is_running_assumed = False
-        """Whether what the engine runs is not known but taken to be head (first start)."""
+        self.running = Running(repository)
         self.on_head: list[Callable[[], None]] = []
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._alarm: threading.Timer | None = None
         self._to_revert: list[Job] = []
         """Failed reloads whose revisions could not be taken back yet."""
         self._skips_reload = False
@@ -111,19 +105,18 @@ class Service:
         self.repository.open()
         self._report_drift()
         self._report_places()
-        running = self._running_at_start()
+        running = self.running.at_start(self.repository.head)
         self.reloader = Reloader(
             self.settings,
             str(self.repository.folder.path / self.repository.main),
             running,
-            self._half_done(running),
+            self.running.half_done(running),
             on_begin=self._job_begins,
             on_done=self._wait_for_ending,
             run_id=format(int(self.repository.clock()), "x"),
         )
-        self.armed = Armed.parse(self.repository.history.note(NOTE))
-        if self.armed is not None:
-            self._expire_if_due()  # before anything is applied
+        self.confirmation.load()
+        self._expire_if_due()  # before anything is applied
         head = self._known = self.repository.head
         self.reloader.start()
         if head is not None and running is not None:
@@ -150,49 +143,9 @@ class Service:
         if repository.history.trouble:
             log.error("%s; edits are refused until that works", repository.history.trouble)
 
-    def _running_at_start(self) -> Head | None:
-        head = self.repository.head
-        running = self._marked("running")
-        if head is None or running is not None:
-            return running
-        self.is_running_assumed = True
-        self._mark(running=head.revision.number)
-        return head
-
-    def _half_done(self, running: Head | None) -> list[Head]:
-        """What was being tried when we ended: each revision since what runs, up to the last."""
-        trying = self.repository.history.mark("trying")
-        if trying is None:
-            return []
-        since = running.revision.number if running else trying - 1
-        newest = self.repository.history.newest(limit=MOST_HALF_DONE, below=trying + 1)
-        return [self._head(each) for each in newest if each.number > since or each.number == trying]
-
-    def _head(self, revision: Revision) -> Head:
-        return Head(revision, self.repository.at(revision.number))
-
-    def _marked(self, name: str) -> Head | None:
-        history = self.repository.history
-        number = history.mark(name)
-        if number is None:
-            return None
-        try:
-            return self._head(history.get(number))
-        except (NotFound, Unwritable):
-            log.warning("revision %d (%s) is not in the history any more", number, name)
-            return None
-
-    def _mark(self, **marks: int | None) -> None:
-        """Move marks; what cannot be noted now is only logged: it would be done once more."""
-        try:
-            self.repository.history.set_marks(**marks)
-        except Unwritable as error:
-            log.warning("Cannot note %s: %s", ", ".join(marks), error)
-
     def stop(self, timeout_s: float = 30.0) -> None:
         """Finish the running commit and reload, within a limit."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self.confirmation.stop()
         self.reloader.stop(timeout_s)
         self._writer.shutdown(wait=True)
         self.repository.close()
@@ -209,39 +162,7 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """How things stand: three revisions apart, drift, reloads. On the writer."""
-        repository, reloader = self.repository, self.reloader
-        pending, current, last = reloader.pending, reloader.current, reloader.last
-        head = repository.head
-        drift = repository.drift
-        history = repository.history
-        return {
-            "serverXml": str(repository.folder.path / repository.main),
-            "revision": {
-                "head": head.revision.number if head else None,
-                "disk": head.revision.number
-                if head and drift is None and not repository.missing and not repository.unrecorded
-                else None,
-                "running": reloader.running.revision.number if reloader.running else None,
-                "healthy": history.mark("healthy"),
-            },
-            "runningIsAssumed": self.is_running_assumed,
-            "missing": repository.missing or None,
-            "unrecorded": repository.unrecorded or None,
-            "held": repository.held,
-            "readOnly": repository.obstacle or None,
-            "history": history.trouble
-            or (f"damaged, kept in {history.set_aside}" if history.set_aside else None),
-            "confirm": self.armed.as_json(self.clocks) if self.armed else None,
-            "drift": None
-            if drift is None
-            else {"violations": [v.as_json() for v in drift.violations]},
-            "reload": {
-                "pending": pending.as_json() if pending else None,
-                "current": current.as_json() if current else None,
-                "last": last.as_json() if last else None,
-            },
-            "restartNeeded": last is not None and last.state is State.WAITING,
-        }
+        return views.status(self.repository, self.reloader, self.running, self.confirmation)
 
     # -- on the writer ---------------------------------------------------------------------
 
@@ -287,32 +208,6 @@ class Service:
             lambda: self.repository.put(file, data, candidate, precondition=precondition),
         )
 
-    def diff(self, number: int, against: int | None, *, hide_secrets: bool) -> dict[str, Any]:
-        """What changed between two revisions; against its parent, unless told."""
-        revision = self.repository.history.get(number)
-        base = revision.parent if against is None else against
-        new = self.repository.at(number)
-        if base == 0:
-            old_root, old = None, Snapshot({}, main=self.repository.main)
-        else:
-            before = self.repository.at(base)
-            old_root = before.root
-            old = masked(before) if hide_secrets else before.snapshot
-        found = changes(old_root, new.root)
-        return {
-            "revision": number,
-            "against": base,
-            "changes": [change.as_json() for change in found],
-            "plan": plan(found).as_json(),
-            "text": unified(old, masked(new) if hide_secrets else new.snapshot),
-        }
-
-    def files(self, number: int, *, hide_secrets: bool) -> dict[str, str]:
-        """The files of a revision as text."""
-        checked = self.repository.at(number)
-        snapshot = masked(checked) if hide_secrets else checked.snapshot
-        return {name: data.decode("utf-8", "replace") for name, data in snapshot.files.items()}
-
     def retry(self, job_id: str) -> Job:
         """Do a failed or waiting reload again. Raises NotFound, or Conflict if it is well."""
         self.job(job_id)
@@ -336,14 +231,10 @@ class Service:
 
     def confirm(self, author: str = "") -> dict[str, Any]:
         """Keep what was committed with confirm_s. Raises Conflict if nothing waits for it."""
-        armed = self.armed
-        if armed is None:
-            raise Conflict("nothing waits to be confirmed")
-        self._disarm()
-        self.events.emit("confirm", state="confirmed", since=armed.since)
-        log.info("confirmed%s: everything since revision %d stays",
-                 f" by {author}" if author else "", armed.since)  # fmt: skip
-        return {"confirmed": True, "since": armed.since}
+        since = self.confirmation.confirm()
+        by = f" by {author}" if author else ""
+        log.info("confirmed%s: everything since revision %d stays", by, since)
+        return {"confirmed": True, "since": since}
 
     def hold(self, reason: str) -> dict[str, Any]:
         """Adopt nothing and refuse edits until `resume`, over restarts. Raises Unwritable."""
@@ -393,9 +284,8 @@ class Service:
     def is_settled(self) -> bool:
         """Whether nothing waits for a cause to go away: else look again soon."""
         repository = self.repository
-        is_overdue = self.armed is not None and self.armed.remaining_s(self.clocks) <= 0
         waits = repository.missing or repository.unrecorded or repository.history.trouble
-        return not (waits or self._to_revert or is_overdue)
+        return not (waits or self._to_revert or self.confirmation.is_due)
 
     def revisions(self, limit: int, below: int | None = None) -> list[Revision]:
         """The history, newest first."""
@@ -413,98 +303,49 @@ class Service:
 
     def _armed(self, confirm_s: float | None, work: Callable[[], Head]) -> Committed:
         """Do what makes a revision; with the way back on disk before it, if that is wanted."""
-        if confirm_s is None and self.armed is not None:
-            raise Conflict(
-                f"what was changed since revision {self.armed.since} waits to be confirmed until "
-                f"{self.armed.as_json(self.clocks)['deadline']}: confirm it first"
-            )
+        confirmation = self.confirmation
         if confirm_s is None:
+            confirmation.refuse_if_open()
             return self._follow(work)
-        if not 0 < confirm_s <= LONGEST_S:
-            raise BadBody(f"a deadline is more than 0 and at most {LONGEST_S:.0f} seconds away")
         self.tick()
-        before, since = self.armed, self.view().revision.number
-        if before is not None:
-            since = before.since
-        self._arm(Armed.after(confirm_s, since, self.clocks))
         number = self.view().revision.number
+        before = confirmation.open(confirm_s, number)
         try:
             return self._follow(work)
         except BaseException:
-            self._arm(before)
+            confirmation.arm(before)
             raise
         finally:
-            if before is None and not self._to_take_back(number):
-                self._disarm()  # nothing was changed, so there is nothing to confirm
-
-    def _arm(self, armed: Armed | None) -> None:
-        """Put the way back on disk. Raises Unwritable; then it is as before."""
-        self.repository.history.set_note(NOTE, str(armed) if armed else None)
-        if armed is not None and armed != self.armed:
-            self.events.emit("confirm", state="armed", **armed.as_json(self.clocks))
-        self.armed = armed
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if armed is not None:
-            self._alarm = threading.Timer(
-                max(armed.remaining_s(self.clocks), 0.0) + 0.01, self._wake
-            )
-            self._alarm.daemon = True
-            self._alarm.start()
-
-    def _disarm(self) -> None:
-        self._arm(None)
-
-    def _disarm_if_possible(self) -> None:
-        """As `_disarm`; what stays on disk is found to be done at the next start."""
-        try:
-            self._disarm()
-        except Unwritable as error:
-            log.warning("Cannot note that nothing waits to be confirmed: %s", error)
-            self.armed = None
+            if before is None and not confirmation.to_take_back(number):
+                confirmation.close()  # nothing was changed, so there is nothing to confirm
 
     def _wake(self) -> None:
         """On the timer's thread: have the writer look."""
         with suppress(RuntimeError):  # the writer is shut down
             self.submit(self.tick)
 
-    def _to_take_back(self, since: int) -> list[int]:
-        """Revisions after one that were made over the API and are not taken back yet."""
-        newer = [r for r in self.repository.history.newest(limit=1000) if r.number > since]
-        gone = {number for revision in newer for number in revision.reverts}
-        asked = (Origin.API, Origin.CLI)
-        return sorted(
-            r.number
-            for r in newer
-            if r.number not in gone
-            and (r.origin in asked or (r.origin is Origin.ROLLBACK and not r.reverts))
-        )
-
     def _expire_if_due(self) -> None:
         """Take back what nobody confirmed in time; what cannot be taken back now waits."""
-        armed = self.armed
-        if armed is None or armed.remaining_s(self.clocks) > 0 or self._is_waiting():
+        armed = self.confirmation.armed
+        if armed is None or not self.confirmation.is_due or self._is_waiting():
             return
-        numbers = self._to_take_back(armed.since)
-        self.armed = None  # so that the revert is not refused, and does not come here again
+        numbers = self.confirmation.to_take_back(armed.since)
+        names = ", ".join(map(str, numbers))
         try:
             if numbers:
-                names = ", ".join(map(str, numbers))
-                message = f"revert of {names}: not confirmed in time"
-                self.repository.revert(numbers, "omeconf", message)
+                self.repository.revert(
+                    numbers, "omeconf", f"revert of {names}: not confirmed in time"
+                )
                 log.warning("revision %s was not confirmed in time: taken back", names)
                 self.events.emit("confirm", state="expired", since=armed.since, reverts=numbers)
+        except (Busy, Drift):
+            return
         except Conflict as error:
-            if isinstance(error, (Busy, Drift)):
-                self.armed = armed
-                return
             log.error("Cannot take back what was not confirmed: %s; it stays", error)
         except OmeconfError as error:
-            self.armed = armed
             log.error("Cannot take back what was not confirmed: %s", error)
             return
-        self._disarm_if_possible()
+        self.confirmation.close_if_possible()
 
     def _is_waiting(self) -> bool:
         """Whether nothing can be changed now, since the files wait for somebody."""
@@ -541,9 +382,9 @@ class Service:
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""
-        self.is_running_assumed = True
+        self.running.is_assumed = True
         self.reloader.running = head
-        self._mark(running=head.revision.number)
+        self.running.note(running=head.revision.number)
         return Committed(head, (), None)
 
     def _prune(self, *, at_once: bool = False) -> None:
@@ -614,7 +455,7 @@ class Service:
 
     def _job_begins(self, job: Job) -> None:
         """On the reload thread: note what is tried, so that a crash does not forget it."""
-        self._mark(trying=job.last)
+        self.running.note(trying=job.last)
         self.events.emit("reload", **job.as_json())
 
     def _wait_for_ending(self, job: Job) -> None:
@@ -628,8 +469,8 @@ class Service:
 
     def _job_ended(self, job: Job) -> None:
         if job.state is State.HEALTHY:
-            self.is_running_assumed = False
-            self._mark(running=job.last, healthy=job.last, trying=None)
+            self.running.is_assumed = False
+            self.running.note(running=job.last, healthy=job.last, trying=None)
             self._to_revert = [each for each in self._to_revert if each.last > job.last]
         elif job.state is State.FAILED and self.settings.reload.on_failure == "revert":
             self._revert(job)
@@ -665,5 +506,4 @@ class Service:
             log.error("Cannot revert revision %s by itself: %s", names, error)
         else:
             job.state = State.REVERTED
-            if self.armed is not None and not self._to_take_back(self.armed.since):
-                self._disarm_if_possible()
+            self.confirmation.close_if_nothing_is_left()

@@ -18,7 +18,7 @@ from omeconf.settings import Hook, Settings
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
-from tests.support.daemon import DEADLINE_S
+from tests.support.daemon import DEADLINE_S, wait_for
 
 APP = path.application("default", "app")
 
@@ -119,7 +119,7 @@ def test_not_confirmed(bench: Bench) -> None:
 def test_it_comes_by_itself(bench: Bench) -> None:
     """Nobody has to look: a timer does."""
     bench.time.passes(0)
-    bench.service.clocks = Clocks()
+    bench.service.confirmation.clocks = Clocks()
     bench.commit(4, 0.05)
     deadline = Clocks().boot() + DEADLINE_S
     while bench.live != MINIMAL and Clocks().boot() < deadline:
@@ -204,6 +204,7 @@ def test_overdue_at_the_start(bench: Bench) -> None:
     bench.time.passes(61)
     bench.start()
     assert bench.live == MINIMAL
+    wait_for(calls.exists, "the reload")
     bench.service.stop(5)
     assert all(line == "restart app 3" for line in calls.read_text().splitlines())
 
