@@ -57,6 +57,8 @@ CREATE TABLE note (
     text     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+WAY_BACK = "confirm"
+"""The mark of the revision that is gone back to unless something is confirmed."""
 COPY_EVERY = 100
 """A full copy stands in at least every revision whose number is a multiple of this."""
 _LEVEL = 1
@@ -210,7 +212,8 @@ class History:
     def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
         """Forget revisions beyond the newest `keep`, and those made before `older_than`.
 
-        The newest stays whatever its age, its parent and every marked one; how many went. One
+        The newest stays whatever its age, its parent, every marked one, and all since the way
+        back of what waits to be confirmed; how many went. One
         that loses its parent gets a full copy first; so that this is not done for each commit,
         not at_once waits until a tenth of `keep` (at most COPY_EVERY) can go together.
         """
@@ -219,8 +222,9 @@ class History:
             gone = database.execute(
                 "SELECT number FROM revision WHERE number < ? AND (number <= ? OR time < ?)"
                 " AND number NOT IN (SELECT revision FROM mark)"
-                " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)",
-                (last, last - keep, older_than, last),
+                " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)"
+                " AND number < (SELECT coalesce(min(revision), ?) FROM mark WHERE name = ?)",
+                (last, last - keep, older_than, last, last, WAY_BACK),
             ).fetchall()
             if not gone or (not at_once and len(gone) < min(keep // 10, COPY_EVERY)):
                 return 0

@@ -451,6 +451,7 @@ class Repository:
         return self.head
 
     def _withdraw(self) -> None:
+        self._keep(self.publisher.undo_rest())
         if self._to_withdraw is not None:
             self.history.withdraw(self._to_withdraw)
             self._to_withdraw = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from omeconf.core.lines import hunks, split
 from omeconf.core.merge import merge
 from omeconf.core.patch import extent, forward, reverse
 from omeconf.core.revision import Origin
@@ -36,22 +37,47 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
     """API revisions that a manual save undoes, since it was made from an older buffer.
 
     head are the files of the newest revision, whose number is given. The revision that differs
-    least from the save is taken for the one it was made from.
+    least from the save is taken for the one it was made from; of those since, the ones count
+    whose lines are not in the save.
     """
     files = dict(head)
     least, since = extent(files, saved), number
     newer = history.newest(limit=OLDER_BUFFER)
+    gone: set[int] = set()
     for revision in newer:
         if not revision.parent:
             break
+        after = dict(files)
         for file, patch in history.patches(revision.number).items():
             if file not in files:
                 return ()  # files came or went: that is no older buffer of one file
             files[file] = forward(files[file], reverse(patch))
+        if _is_missing(files, after, saved):
+            gone.add(revision.number)
         found = extent(files, saved)
         if found < least:
             least, since = found, revision.parent
-    return tuple(sorted(r.number for r in newer if r.number > since and r.origin is Origin.API))
+    return tuple(
+        sorted(
+            r.number
+            for r in newer
+            if r.number > since and r.number in gone and r.origin is Origin.API
+        )
+    )
+
+
+def _is_missing(before: Files, after: Files, saved: Files) -> bool:
+    """Whether what a revision wrote is not in a save: none of its new lines, all that went."""
+    for file, new in after.items():
+        old, now = split(before.get(file, b"")), split(saved.get(file, b""))
+        for hunk in hunks(old, split(new)):
+            come = split(new)[hunk.new_start : hunk.new_end]
+            went = old[hunk.old_start : hunk.old_end]
+            if come and all(line in now for line in come):
+                return False
+            if not come and not all(line in now for line in went):
+                return False
+    return True
 
 
 def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
