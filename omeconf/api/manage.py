@@ -39,13 +39,13 @@ async def status(request: Request) -> Response:
 
 async def reloads(request: Request) -> Response:
     """The pending, the running and the last ended reloads, newest first."""
-    jobs = service_of(request).reloader.jobs
-    return JSONResponse({"reloads": [job.as_json() for job in jobs]})
+    return JSONResponse({"reloads": await on_writer(request, service_of(request).reloads)})
 
 
 async def reload(request: Request) -> Response:
     """One reload: what it covers, what it did, how it ended."""
-    return JSONResponse(service_of(request).job(request.path_params["id"]).as_json())
+    job_id = request.path_params["id"]
+    return JSONResponse(await on_writer(request, service_of(request).reload, job_id))
 
 
 async def retry(request: Request) -> Response:

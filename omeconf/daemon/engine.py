@@ -155,6 +155,11 @@ class LiveEngine:
                 found += self._application_differences(name, host, target)
         return found
 
+    def has_hosts_of(self, head: Head | None) -> bool:
+        """Whether all virtual hosts of a head are there, by their names."""
+        wanted = {host.key or "" for host in _hosts(head)} if head else set()
+        return wanted <= set(self.api.names())
+
     def runs(self, plan: Plan, target: Head) -> str:
         """What of a plan's outcome the engine does not show; "" if all is as it should be."""
         for item in plan.items:

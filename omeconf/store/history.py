@@ -52,11 +52,18 @@ CREATE TABLE mark (
     name     TEXT PRIMARY KEY,
     revision INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE job (
+    id       TEXT PRIMARY KEY,
+    made     REAL NOT NULL,
+    detail   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE note (
     name     TEXT PRIMARY KEY,
     text     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+KEPT_JOBS = 200
+"""So many reloads are kept."""
 WAY_BACK = "confirm"
 """The mark of the revision that is gone back to unless something is confirmed."""
 COPY_EVERY = 100
@@ -256,6 +263,15 @@ class History:
             else:
                 database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
+    def set_job(self, job_id: str, made: float, detail: str) -> None:
+        """Keep a reload, as JSON; the oldest beyond KEPT_JOBS go. Raises Unwritable."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?)", (job_id, made, detail))
+            database.execute(
+                "DELETE FROM job WHERE id NOT IN (SELECT id FROM job ORDER BY made DESC LIMIT ?)",
+                (KEPT_JOBS,),
+            )
+
     # -- reading ---------------------------------------------------------------------------
 
     def head(self) -> Revision | None:
@@ -291,6 +307,10 @@ class History:
             return {name: decode(data) for name, data in rows}
         except ValueError as error:
             raise Unwritable(f"the history is damaged at revision {number}: {error}") from error
+
+    def jobs(self) -> list[str]:
+        """The reloads that were kept, as JSON, newest first."""
+        return [str(row[0]) for row in self._select("SELECT detail FROM job ORDER BY made DESC")]
 
     def mark(self, name: str) -> int | None:
         """The revision of a mark (running, healthy, trying); None if it is not set."""
