@@ -252,6 +252,34 @@ def test_a_burst(engine: Engine, tmp_path: Path) -> None:
             assert engine.get(f"/v1/vhosts/default/apps/app{n}")["publishers"] == ours
 
 
+def test_pass_through(engine: Engine, tmp_path: Path) -> None:
+    """What is no configuration goes to the engine, with its token, both ways, and comes back."""
+    with daemon_of(engine, tmp_path) as daemon:
+        wait_for(lambda: healthy(daemon), "the replay")
+        assert daemon.get("/v1/version") == {"version": "0.21.0"}
+        found = daemon.call(
+            "GET", "/v1/stats/current/vhosts/a%20b?x=1", headers={"User-Agent": "grafana"}
+        ).response
+        assert found == {
+            "path": "/v1/stats/current/vhosts/a%20b", "query": "x=1", "length": 0,
+            "agent": "grafana",
+        }  # fmt: skip
+        body = {"id": "x" * 100_000}
+        sent = daemon.call("POST", f"{APP}:pushes", body)
+        assert (sent.status, sent.response["length"]) == (200, 100_010)
+        plain = {"name": "plain", "type": "live", "providers": {}, "publishers": {"ovt": {}}}
+        assert daemon.call("POST", "/v1/vhosts/default/apps", [plain]).status == 200
+        missing = daemon.call("POST", "/v1/vhosts/default/apps/plain:startPush", {})
+        assert missing.status == 404
+        assert "add <Push /> to its <Publishers>" in missing.json["message"]
+        assert daemon.call("GET", "/v1/version", token="wrong").status == 401
+        assert daemon.call("POST", f"{APP}:nosuch", {}).status == 404
+        engine.stop()
+        away = daemon.call("GET", "/v1/version")
+        assert away.status == 502
+        assert "is away" in away.json["message"]
+
+
 def test_the_stand_in_is_faithful() -> None:
     """It answers the recorded configuration requests as the engine did."""
     transcript = shared("cases/api-0.21/transcript.jsonl").read_text().splitlines()

@@ -358,7 +358,13 @@ class Handler(BaseHTTPRequestHandler):
         wanted = "Basic " + base64.b64encode(TOKEN.encode()).decode()
         if self.headers.get("Authorization") != wanted:
             raise Answer(401, "Invalid credential")
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
+        if path == "/v1/version":
+            return 200, {"statusCode": 200, "message": "OK", "response": {"version": "0.21.0"}}
+        if path.startswith("/v1/stats") or path.endswith((":startPush", ":pushes")):
+            told = {"path": path, "query": query, "length": len(data),
+                    "agent": self.headers.get("User-Agent")}  # fmt: skip
+            return 200, {"statusCode": 200, "message": "OK", "response": told}
         match = re.fullmatch(r"/v1/vhosts(?:/([^/]*)(/apps(?:/([^/:]*)(/outputProfiles"
                              r"(?:/([^/]*))?)?)?)?)?", path)  # fmt: skip
         known = ("GET", "POST", "PATCH", "DELETE")
