@@ -145,6 +145,14 @@ class Service:
             )
         if repository.folder.links(repository.main) > 1:
             log.warning("%s has other names (hard links), which will not see edits", path)
+        if self.settings.hooks and not (
+            self.settings.engine.config_dir or self.settings.api.listen
+        ):
+            log.warning(
+                "an engine that reads %s itself binds the port of its API too: give [engine] "
+                "config_dir, or another port with [api] listen",
+                path,
+            )
         if repository.history.set_aside is not None:
             log.error("The history was damaged; it is kept in %s", repository.history.set_aside)
         if repository.history.trouble:
