@@ -103,6 +103,8 @@ def read_body(data: bytes) -> Json:
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
         _must_be_shallow(found)
+        if "\\u" in text:
+            _must_be_unicode(found)
         return found
     except json.JSONDecodeError as error:
         where = f"* Line {error.lineno}, Column {error.colno}"
@@ -136,6 +138,14 @@ def _must_be_shallow(value: Json) -> None:
             return
         level = inner
     raise ValueError(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def _must_be_unicode(value: Json) -> None:
+    """Raise ValueError for halves of surrogate pairs, which stand for no character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("an escape stands for no character") from None
 
 
 def _no_constant(name: str) -> None:
