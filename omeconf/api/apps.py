@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.conditions import Resource, must_match
-from omeconf.api.envelope import ApiError, answer, config_error, read_body
+from omeconf.api.envelope import ApiError, answer, config_error, not_found, read_body
 from omeconf.api.reading import hides_secrets, in_seed_form, read
 from omeconf.api.vhosts import find_virtual_host
 from omeconf.api.writing import (
@@ -61,7 +61,9 @@ def find_application(head: Head, virtual_host: str, name: str) -> EffectiveEleme
             return head.checked.root.find(path.application(host.key or "", name))
     except NotFound:
         pass
-    raise ApiError(404, f"Could not find the application: [{virtual_host}/{name}]") from None
+    known = [each.key or "" for each in host.every("Applications/Application")]
+    text = f"Could not find the application: [{virtual_host}/{name}]"
+    raise not_found(text, name, known) from None
 
 
 def show(application: EffectiveElement, *, hide_secrets: bool = False) -> Json:

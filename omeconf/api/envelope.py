@@ -6,7 +6,8 @@ Keys come out sorted, compact and with non-ASCII escaped, as the engine writes t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,15 @@ class ApiError(Exception):
     def item_text(self) -> str:
         """As an item of a batch has it."""
         return f"[Config] {self.text}" if self.prefix == "[Config] " else self.text
+
+
+def not_found(text: str, name: str, known: Iterable[str]) -> ApiError:
+    """404; a hint names what is there and looks like what was asked for."""
+    error = ApiError(404, text)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        error.headers["Omeconf-Hint"] = f"near: {near[0]}".encode("ascii", "replace").decode()
+    return error
 
 
 def config_error(text: str) -> ApiError:

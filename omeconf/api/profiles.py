@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from omeconf.api.apps import find_application
 from omeconf.api.conditions import Resource, must_match
-from omeconf.api.envelope import ApiError, answer, read_body
+from omeconf.api.envelope import ApiError, answer, not_found, read_body
 from omeconf.api.reading import read
 from omeconf.api.writing import (
     Wanted,
@@ -29,13 +29,14 @@ from omeconf.store.repository import Head
 
 def find_profile(head: Head, vhost: str, app: str, name: str) -> EffectiveElement:
     """An output profile by name. Raises ApiError 404 in the engine's words."""
-    find_application(head, vhost, app)
+    application = find_application(head, vhost, app)
     assert head.checked.root is not None
     try:
         return head.checked.root.find(path.output_profile(vhost, app, name))
     except NotFound:
-        where = f"[{vhost}/{app}/{name}]"
-        raise ApiError(404, f"Could not find the output profile: {where}") from None
+        known = [each.key or "" for each in application.every("OutputProfiles/OutputProfile")]
+        text = f"Could not find the output profile: [{vhost}/{app}/{name}]"
+        raise not_found(text, name, known) from None
 
 
 async def list_all(request: Request) -> Response:

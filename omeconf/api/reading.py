@@ -16,6 +16,7 @@ from omeconf.core.diff import changes, unified
 from omeconf.core.mapping import Json
 from omeconf.core.plan import plan
 from omeconf.core.secrets import masked
+from omeconf.core.snapshot import Snapshot
 
 
 def hides_secrets(request: Request) -> bool:
@@ -35,10 +36,20 @@ def read(request: Request, resource: Resource, shown: Resource | None = None) ->
 
 
 def effect(request: Request, old: Checked, new: Checked) -> dict[str, Any]:
-    """What changes from one state to another, restarts, and is written, as the caller may see."""
+    """What changes from one state to another, restarts, and is written, as the caller may see.
+
+    The text of files outside the configuration folder is not shown: else whoever may check could
+    have any file of the machine included, and read it.
+    """
     found = changes(old.root, new.root)
     hides = hides_secrets(request)
     before, after = (masked(each) if hides else each.snapshot for each in (old, new))
+    files = {
+        file: data
+        for file, data in after.files.items()
+        if file in before.files or after.is_inside(file)
+    }
+    after = Snapshot(files, main=after.main, folder=after.folder, env=after.env)
     return {
         "changes": [change.as_json() for change in found],
         "plan": plan(found).as_json(),

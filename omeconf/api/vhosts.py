@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.conditions import must_match
-from omeconf.api.envelope import ApiError, answer, config_error, read_body
+from omeconf.api.envelope import ApiError, answer, config_error, not_found, read_body
 from omeconf.api.reading import hides_secrets, read
 from omeconf.api.writing import (
     Wanted,
@@ -32,7 +32,9 @@ def find_virtual_host(head: Head, name: str) -> EffectiveElement:
     try:
         return root.find(path.virtual_host(name))
     except NotFound:
-        raise ApiError(404, f"Could not find the virtual host: [{name}]") from None
+        known = [host.key or "" for host in root.every("VirtualHosts/VirtualHost")]
+        text = f"Could not find the virtual host: [{name}]"
+        raise not_found(text, name, known) from None
 
 
 async def list_all(request: Request) -> Response:

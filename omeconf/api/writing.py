@@ -183,10 +183,13 @@ async def create_all(
     is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
     written = await write(request, *edits, resource=resource) if edits and not is_off else None
+    is_seed = service_of(request).settings.api.compat == "0.12"
     envelopes = []
     for wanted in batch:
         if wanted.refusal is not None:
-            envelopes.append(envelope(wanted.refusal.status, message=wanted.refusal.item_text))
+            refusal = wanted.refusal
+            text = refusal.text if is_seed else refusal.item_text
+            envelopes.append(envelope(refusal.status, message=text))
         elif written is not None:
             envelopes.append(envelope(200, show(written.head, wanted.name)))
         else:

@@ -16,6 +16,7 @@ from omeconf.settings import Settings, Token
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
+from tests.support.daemon import TOKEN
 
 SECRET = "hush-hush-hush"
 """A secret in SERVER."""
@@ -32,6 +33,11 @@ SERVER = MINIMAL.replace(
     f"<SignedPolicy><SecretKey>{SECRET}</SecretKey></SignedPolicy>\n\t\t\t<Applications>",
 )
 """A good configuration with an API whose token is s3cret, and a signed policy."""
+
+LISTENING = SERVER.replace(
+    "<Bind>", "<Bind><Managers><API><Port>@PORT@</Port></API></Managers>"
+).replace("s3cret", TOKEN)
+"""As SERVER, for a real daemon (`tests.support.daemon`)."""
 
 HOST = "/v1/vhosts/default"
 APPS = f"{HOST}/apps"
@@ -51,11 +57,6 @@ TOKENS = {"admin": "s3cret", "write": "pen", "read": "look"}
 ROLES = (
     Token("grafana", hashlib.sha256(b"look").hexdigest(), "read"),
     Token("alice", hashlib.sha256(b"pen").hexdigest(), "write"),
-)
-"""A token for each role: that of SERVER, and those of ROLES."""
-ROLES = tuple(
-    Token(name, hashlib.sha256(TOKENS[role].encode()).hexdigest(), role)
-    for name, role in (("grafana", "read"), ("alice", "write"))
 )
 
 
