@@ -300,7 +300,7 @@ class _Gate:
         most = self.service.settings.api.max_body_bytes
         text = f"The body is larger than {most} bytes"
         length = request.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > most:
+        if not length.isdecimal() or len(length) > 18 or int(length) > most:
             raise ApiError(413, text)
         left, patience_s = most, self.service.settings.api.body_timeout_s
         is_whole = False

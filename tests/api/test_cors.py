@@ -49,7 +49,6 @@ ORIGINS: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "no origin": ((PAGE,), "", None),
 }
 """The Urls of the policy, the request's Origin, Access-Control-Allow-Origin of the answer."""
-ORIGINS["null from a file"] = (("null", PAGE), "null", None)
 
 
 @pytest.mark.parametrize(("urls", "origin", "allowed"), ORIGINS.values(), ids=ORIGINS)

@@ -131,7 +131,7 @@ def test_refusals_have_the_violations(api: ApiInProcess) -> None:
     answer = api.commit(("merge", path, body))
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, PROBLEM)
     (violation,) = answer.json()["violations"]
-    assert violation["code"] == "invalid-value"
+    assert violation["code"] == "odd-value"
     assert violation["line"] > 1
     assert api.revision == 1
 
