@@ -144,7 +144,7 @@ def _all_of(kind: str) -> dict[str, Doc]:
         "POST": {
             "body": _array(_ref(kind)),
             "answer": _array(_envelope(_ref(kind))),
-            "parameters": [*WRITES, ATOMIC],
+            "parameters": [*EDITS, ATOMIC],
             "writes": True,
             "statuses": (207, 424),
         },
@@ -178,7 +178,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer_type": "application/xml",
     },
     (f"{_O}/document", "PUT"): {
-        "parameters": [FILE, *EDITS],
+        "parameters": [FILE, MESSAGE, CONFIRM, DRY, IF_MATCH],
         "body": TEXT,
         "body_type": "application/xml",
         "writes": True,
@@ -204,7 +204,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "parameters": [{"name": "against", "in": "query", "schema": {**NUMBER, "maximum": 2**53}}],
     },
     (f"{_O}/rollback", "POST"): {
-        "parameters": [MESSAGE, CONFIRM],
+        "parameters": [MESSAGE, CONFIRM, DRY],
         "body": {
             "type": "object",
             "required": ["revision"],
