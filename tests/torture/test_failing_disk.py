@@ -1,0 +1,400 @@
+"""The disk fails, or the process dies, at step 1, 2, 3 and so on of everything the store does.
+
+After each: the files are the old or the new ones and nothing else, what was acknowledged is
+there, the history agrees with the files, the next commit works, and a restart leaves no litter.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from omeconf.core import path
+from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.daemon.confirm import Clocks
+from omeconf.daemon.service import Service
+from omeconf.errors import OmeconfError
+from omeconf.settings import Settings
+from omeconf.store import publish
+from omeconf.store.history import History
+from omeconf.store.repository import Repository
+from tests.support import MINIMAL, schema
+from tests.torture.faults import ERRNOS, Death, Disk, Fault
+
+OTHER = path.application("default", "other")
+HOST = "<VirtualHost><Name>{0}</Name><Host><Names><Name>{0}</Name></Names></Host></VirtualHost>"
+INCLUDING = MINIMAL.replace("<VirtualHosts>", '<VirtualHosts><VirtualHost include="h/*.xml"/>')
+MANUAL = MINIMAL.replace("1935", "1936")
+
+Files = dict[str, bytes]
+
+
+def opened(base: Path) -> Repository:
+    """A repository on the folder; a file that is gone may be on its way back, as by default."""
+    history = History(base / "h.sqlite")
+    made = Repository(
+        base / "conf/Server.xml",
+        history,
+        schema(),
+        clock=lambda: 7.0,
+        state=base / "state",
+        vanished_s=2.0,
+    )
+    made.open()
+    return made
+
+
+def left(repository: Repository) -> None:
+    """What the kernel does for a process that has died."""
+    repository.folder.unlock()
+    repository.history.close()
+
+
+def segment(value: int) -> Candidate:
+    patch = {"publishers": {"llhls": {"segmentDuration": value}}}
+    return Candidate(0, (Edit(Verb.MERGE, path.application("default", "app"), patch),))
+
+
+NEXT = Candidate(0, (Edit(Verb.MERGE, OTHER, {"outputProfiles": {"hwaccels": {}}}),))
+NEXT = Candidate(0, (Edit(Verb.MERGE, OTHER, {"providers": {"rtmp": {}}}),))
+
+
+def on_disk(base: Path) -> Files:
+    """All files but our own temporaries."""
+    conf = base / "conf"
+    found = {str(p.relative_to(conf)): p.read_bytes() for p in conf.rglob("*") if p.is_file()}
+    return {name: data for name, data in found.items() if ".omeconf-" not in name}
+
+
+def litter(base: Path) -> list[str]:
+    """Temporaries and journals."""
+    state = base / "state/in-place"
+    journals = list(state.iterdir()) if state.is_dir() else []
+    return [str(p) for p in (*(base / "conf").rglob(".omeconf-*"), *journals)]
+
+
+# -- what is done ------------------------------------------------------------------------------
+
+
+def several(base: Path) -> None:
+    """Three files, of which revision 3 has other contents than revision 2."""
+    (base / "conf/h").mkdir()
+    for name in ("a", "b"):
+        (base / f"conf/h/{name}.xml").write_text(HOST.format(name))
+    (base / "conf/Server.xml").write_text(INCLUDING)
+    opened_and_closed(base)
+    for name in ("a", "b"):
+        (base / f"conf/h/{name}.xml").write_text(HOST.format(name + "2"))
+    (base / "conf/Server.xml").write_text(INCLUDING.replace("1935", "1936"))
+    opened_and_closed(base)
+
+
+def come_and_go(base: Path) -> None:
+    """Two files, and one that is not in the other of the last two revisions."""
+    (base / "conf/h").mkdir()
+    (base / "conf/h/a.xml").write_text(HOST.format("a"))
+    (base / "conf/h/b.xml").write_text(HOST.format("b"))
+    (base / "conf/Server.xml").write_text(INCLUDING)
+    opened_and_closed(base)
+    (base / "conf/h/a.xml").unlink()
+    (base / "conf/h/b.xml").write_text(HOST.format("b2"))
+    (base / "conf/h/c.xml").write_text(HOST.format("c"))
+    gone_for_good = opened(base)
+    gone_for_good.vanished_s = 0.0
+    gone_for_good.adopt()
+    left(gone_for_good)
+
+
+def manual_edit(base: Path) -> None:
+    """An edit by hand that nobody has seen yet."""
+    opened_and_closed(base)
+    (base / "conf/Server.xml").write_text(MANUAL)
+
+
+def long_history(base: Path) -> None:
+    """Six revisions."""
+    repository = opened(base)
+    for value in (4, 5, 7, 8, 9):
+        repository.commit(segment(value))
+    left(repository)
+
+
+def opened_and_closed(base: Path) -> None:
+    left(opened(base))
+
+
+def nothing(_: Repository) -> None:
+    """The work is what opening does by itself."""
+
+
+def prune(repository: Repository) -> None:
+    repository.history.prune(keep=2, older_than=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One piece of work, and where it begins."""
+
+    prepare: Callable[[Path], None]
+    work: Callable[[Repository], object]
+    in_place: tuple[str, ...] = ()
+    """Files that are taken to be mounted by themselves."""
+    has_exchange: bool = True
+    """Whether the file system can exchange two files."""
+    adopts: bool = False
+    """Whether the work takes up what lies on disk already."""
+
+
+CASES = {
+    "one file": Case(opened_and_closed, lambda r: r.commit(segment(4))),
+    "three files": Case(several, lambda r: r.rollback(1)),
+    "files that come and go": Case(come_and_go, lambda r: r.rollback(1)),
+    "in place": Case(opened_and_closed, lambda r: r.commit(segment(4)), ("Server.xml",)),
+    "in place and exchanged": Case(several, lambda r: r.rollback(1), ("h/a.xml",)),
+    "three in place": Case(several, lambda r: r.rollback(1), ("Server.xml", "h/a.xml", "h/b.xml")),
+    "no exchange": Case(opened_and_closed, lambda r: r.commit(segment(4)), has_exchange=False),
+    "three without exchange": Case(several, lambda r: r.rollback(1), has_exchange=False),
+    "adopting": Case(manual_edit, lambda r: r.adopt(), adopts=True),
+    "adopting and committing": Case(manual_edit, lambda r: r.commit(segment(4))),
+    "pruning": Case(long_history, prune),
+}
+
+
+class Trial:
+    """A case, from its beginning, as often as needed."""
+
+    def __init__(self, case: Case, base: Path, patch: pytest.MonkeyPatch) -> None:
+        self.case = case
+        self.base = base
+        self.patch = patch
+        template = base / "template"
+        (template / "conf").mkdir(parents=True)
+        (template / "conf/Server.xml").write_text(MINIMAL)
+        self.restrict()
+        case.prepare(template)
+        self.old = on_disk(template)
+        repository, where = self.begin()
+        self.numbers = [r.number for r in repository.history.newest()]
+        with self.disk.watched():
+            case.work(repository)
+        self.steps = list(self.disk.steps)
+        self.new = on_disk(where)
+        left(repository)
+
+    def restrict(self) -> None:
+        """Make the file system as the case wants it, beneath the disk that counts steps."""
+        case = self.case
+        if case.in_place:
+            ends = tuple(f"conf/{name}" for name in case.in_place)
+            self.patch.setattr(publish, "_is_mount_point", lambda p: str(p).endswith(ends))
+        if not case.has_exchange:
+            real = publish._rename
+            self.patch.setattr(
+                publish, "_rename", lambda a, b, flag: flag != publish._EXCHANGE and real(a, b, flag)
+            )
+        self.disk = Disk(self.patch)
+        self.count = itertools.count()
+
+    def begin(self, start: Path | None = None) -> tuple[Repository, Path]:
+        """The repository of a fresh copy, where nothing was looked at since it was opened."""
+        where = self.copy(start or self.base / "template")
+        if not self.case.prepare is manual_edit:
+            return opened(where), where
+        live = where / "conf/Server.xml"
+        live.write_text(MINIMAL)
+        repository = opened(where)
+        live.write_text(MANUAL)
+        return repository, where
+
+    def copy(self, start: Path) -> Path:
+        where = self.base / str(next(self.count))
+        shutil.copytree(start, where)
+        return where
+
+    # -- what must hold ------------------------------------------------------------------------
+
+    def fail(self, fault: Fault) -> bool:
+        """Work with a fault that is gone afterwards; whether it was met."""
+        repository, where = self.begin()
+        is_done = self._try(repository, fault)
+        has_met = self.disk.has_met
+        if has_met:
+            self._after_an_error(repository, where, is_done, fault)
+        left(repository)
+        shutil.rmtree(where)
+        return has_met
+
+    def _try(self, repository: Repository, fault: Fault) -> bool:
+        with self.disk.watched(fault):
+            try:
+                self.case.work(repository)
+            except OmeconfError:
+                return False
+        return True
+
+    def _after_an_error(
+        self, repository: Repository, where: Path, is_done: bool, fault: Fault
+    ) -> None:
+        found = on_disk(where)
+        assert found in (self.old, self.new), self.told(found)
+        if is_done and not self.case.adopts:
+            assert found == self.new
+        elif not fault.lasts:
+            assert found == self.old
+        self.agree(repository, where)
+        before = repository.view().revision.number
+        assert repository.commit(NEXT).revision.number == before + 1
+        self.agree(repository, where)
+        self.restarted(repository, where)
+
+    def restarted(self, repository: Repository, where: Path) -> None:
+        """A restart changes nothing, and leaves no litter."""
+        head, found = repository.view().revision, on_disk(where)
+        left(repository)
+        again = opened(where)
+        assert again.view().revision == head
+        assert on_disk(where) == found
+        assert litter(where) == []
+        self.agree(again, where)
+        left(again)
+
+    def agree(self, repository: Repository, where: Path) -> None:
+        """Head is what lies on disk, every revision can be had, and none is gone."""
+        repository.adopt()
+        head = repository.view()
+        assert repository.drift is None
+        assert not (repository.missing or repository.unrecorded)
+        assert dict(head.checked.snapshot.files) == on_disk(where)
+        assert repository.history.head() == head.revision
+        numbers = [r.number for r in repository.history.newest()]
+        for number in numbers:
+            repository.at(number)
+        if self.case.work is not prune:
+            assert set(self.numbers) <= set(numbers)
+
+    def die(self, at: int) -> bool:
+        """Die at a step, and start again; whether it came so far."""
+        repository, where = self.begin()
+        has_met = self.killed(lambda: self.case.work(repository), at)
+        left(repository)
+        if has_met:
+            self.recovered(where)
+        shutil.rmtree(where)
+        return has_met
+
+    def killed(self, work: Callable[[], object], at: int) -> bool:
+        """Whether work died at a step."""
+        try:
+            with self.disk.watched(Fault(at)):
+                work()
+        except Death:
+            return True
+        finally:
+            self.disk.revive()
+        return False
+
+    def recovered(self, where: Path) -> None:
+        """What a start after deaths must find and leave."""
+        again = opened(where)
+        found = on_disk(where)
+        assert found in (self.old, self.new), self.told(found)
+        assert litter(where) == []
+        self.agree(again, where)
+        before = again.view().revision.number
+        assert again.commit(NEXT).revision.number == before + 1
+        self.restarted(again, where)
+
+    def told(self, found: Files) -> str:
+        """Which of the files are old, new, or neither."""
+        names = sorted(found.keys() | self.old.keys() | self.new.keys())
+        return ", ".join(
+            f"{name}: "
+            + ("old" if found.get(name) == self.old.get(name) else "")
+            + ("new" if found.get(name) == self.new.get(name) else "")
+            or "neither"
+            for name in names
+        )
+
+
+@pytest.fixture(params=CASES)
+def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Trial(CASES[request.param], tmp_path, patch)
+
+
+def through(trial: Trial, faults: list[Fault]) -> tuple[int, list[str]]:
+    """Have every fault, and tell which of them did harm."""
+    met, harm = 0, []
+    for fault in faults:
+        try:
+            met += trial.fail(fault) if fault.code else trial.die(fault.at)
+        except Exception as error:
+            trial.disk.revive()
+            step = trial.steps[fault.at - 1] if fault.at <= len(trial.steps) else "?"
+            harm.append(f"{fault} ({step}): {type(error).__name__}: {str(error)[:300]}")
+    return met, harm
+
+
+def test_one_error(trial: Trial) -> None:
+    """At every step, one of the errnos by turns."""
+    faults = [Fault(at, ERRNOS[at % 6]) for at in range(1, len(trial.steps) + 1)]
+    met, harm = through(trial, faults)
+    assert not harm, "\n".join(harm)
+    assert met
+
+
+def test_death(trial: Trial) -> None:
+    """At every step."""
+    met, harm = through(trial, [Fault(at) for at in range(1, len(trial.steps) + 1)])
+    assert not harm, "\n".join(harm)
+    assert met == len(trial.steps)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("lasts", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("code", ERRNOS, ids=lambda code: errno.errorcode[code])
+def test_every_error(trial: Trial, code: int, lasts: bool) -> None:
+    """Every errno at every step that can give it, once and from then on."""
+    faults = [Fault(at, code, lasts) for at in range(1, len(trial.steps) + 30)]
+    met, harm = through(trial, faults)
+    print(f"torture: failing disk: {met} faults, {len(harm)} did harm")
+    assert not harm, "\n".join(harm)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1200)
+def test_death_after_death(trial: Trial) -> None:
+    """And again at every step of the start that cleans up after the first one."""
+    met, harm = 0, []
+    for at in range(1, len(trial.steps) + 1):
+        repository, where = trial.begin()
+        assert trial.killed(lambda r=repository: trial.case.work(r), at)
+        left(repository)
+        for again in itertools.count(1):
+            copy = trial.copy(where)
+            history = History(copy / "h.sqlite")
+            second = Repository(
+                copy / "conf/Server.xml", history, schema(), clock=lambda: 7.0, state=copy / "state"
+            )
+            has_met = trial.killed(second.open, again)
+            left(second)
+            if has_met:
+                met += 1
+                try:
+                    trial.recovered(copy)
+                except Exception as error:
+                    harm.append(f"{at}, {again}: {type(error).__name__}: {str(error)[:300]}")
+            shutil.rmtree(copy)
+            if not has_met:
+                break
+        shutil.rmtree(where)
+    print(f"torture: failing disk: {met} second deaths, {len(harm)} did harm")
+    assert not harm, "\n".join(harm)
