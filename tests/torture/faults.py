@@ -29,7 +29,8 @@ CHANGING = {
     "os.write", "os.fsync", "os.rename", "os.link", "os.unlink", "os.mkdir", "os.fchmod",
     "os.fchown", "os.setxattr", "os.ftruncate", "renameat2",
 }  # fmt: skip
-READING = {"os.stat", "os.listxattr", "os.getxattr", "fcntl.lease"}
+END_OF_LEASE = "fcntl.lease ends"
+"""Whoever opens the file before this step is made to wait by the kernel, so nobody can."""
 _WORDS = {
     errno.ENOSPC: "database or disk is full",
     errno.EDQUOT: "database or disk is full",
@@ -59,15 +60,21 @@ class Fault:
         return f"{what} at step {self.at}{' and after' if self.lasts else ''}"
 
 
+NEEDS_NO_SPACE = {"os.unlink", "os.rename", "renameat2", "os.fchmod", "os.fchown", "os.ftruncate"}
+"""So that what was done can be undone on a full disk."""
+
+
 def can_fail(step: str, code: int) -> bool:
     """Whether a step can fail with that errno on a real disk."""
     is_statement = step.startswith("sqlite")
     if code == errno.EIO:
-        return step != "fcntl.lease"
+        return not step.startswith("fcntl")
     if code == errno.EMFILE:
         return step in OPENING or is_statement
     if code == errno.EACCES:
-        return step != "os.fsync"
+        return step not in ("os.fsync", END_OF_LEASE)
+    if code in (errno.ENOSPC, errno.EDQUOT) and step in NEEDS_NO_SPACE:
+        return False
     writes = step in CHANGING or step.split(" ")[-1] in ("COMMIT", "INSERT", "UPDATE", "DELETE")
     return writes or step == "os.open"
 
@@ -85,6 +92,7 @@ class Disk:
         self.before: Callable[[int], None] | None = None
         """Called before each step with its number: somebody else's turn."""
         self._thread: int | None = None
+        self._dead_thread: int | None = None
         for name in (
             "open", "fsync", "rename", "link", "unlink", "scandir", "mkdir", "fchmod", "fchown",
             "setxattr", "listxattr", "getxattr", "ftruncate", "stat", "dup",
@@ -112,15 +120,15 @@ class Disk:
 
     def _meets(self, step: str) -> int | None:
         """The errno to fail a step with, 0 for death; None if it is to be done."""
-        if self.is_dead:
+        if self.is_dead and threading.get_ident() == self._dead_thread:
             raise Death
         if self._thread != threading.get_ident():
             return None
         self.steps.append(step)
-        if self.before is not None:
-            turn, self.before = self.before, None
-            turn(len(self.steps))
-            self.before = turn
+        if self.before is not None and step != END_OF_LEASE:
+            thread, self._thread = self._thread, None  # what others do is no step of ours
+            self.before(len(self.steps))
+            self._thread = thread
         fault = self.fault
         if fault is None or len(self.steps) < fault.at:
             return None
@@ -129,7 +137,8 @@ class Disk:
         if fault.code and not can_fail(step, fault.code):
             return None
         self.has_met = True
-        self.is_dead = not fault.code
+        if not fault.code:
+            self.is_dead, self._dead_thread = True, self._thread
         return fault.code
 
     def _step(self, step: str) -> None:
@@ -163,7 +172,7 @@ class Disk:
 
         def call(handle: Any, command: int, argument: Any = 0) -> Any:
             if command == fcntl.F_SETLEASE:
-                self._step("fcntl.lease")
+                self._step("fcntl.lease" if argument != fcntl.F_UNLCK else END_OF_LEASE)
             return real(handle, command, argument)
 
         patch.setattr(fcntl, "fcntl", call)
@@ -186,7 +195,8 @@ class Disk:
 
             def step(self, sql: str) -> None:
                 word = sql.split()[0]
-                code = disk._meets(f"sqlite {word}") if word != "ROLLBACK" or disk.is_dead else None
+                is_undo = word == "ROLLBACK" and not disk.is_dead
+                code = None if is_undo else disk._meets(f"sqlite {word}")
                 if code == 0:
                     raise Death
                 if code is not None:
