@@ -54,6 +54,8 @@ class Fault:
     """The errno; 0: the process dies before the step is done (half of a write is)."""
     lasts: bool = False
     """Whether every step like it fails from then on."""
+    only: str = ""
+    """The only kind of step that fails; "" for all."""
 
     def __str__(self) -> str:
         what = errno.errorcode[self.code] if self.code else "death"
@@ -134,7 +136,7 @@ class Disk:
             return None
         if len(self.steps) > fault.at and not fault.lasts:
             return None
-        if fault.code and not can_fail(step, fault.code):
+        if fault.code and (not can_fail(step, fault.code) or fault.only not in ("", step)):
             return None
         self.has_met = True
         if not fault.code:

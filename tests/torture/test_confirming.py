@@ -6,27 +6,33 @@ unless it was confirmed, and then the next commit works.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omeconf.daemon.confirm import NOTE
+from omeconf.daemon.confirm import NOTE, Clocks
 from omeconf.daemon.service import Service
 from omeconf.errors import OmeconfError
-from omeconf.settings import Settings
+from omeconf.settings import Hook, Settings
+from omeconf.store.history import History
+from omeconf.store.repository import Repository
 from tests.daemon.test_confirm import Time
 from tests.support import MINIMAL, schema
 from tests.support.daemon import DEADLINE_S
-from omeconf.store.history import History
-from omeconf.store.repository import Repository
 from tests.torture.faults import ERRNOS, Death, Disk, Fault
 from tests.torture.test_failing_disk import NEXT, left, litter, on_disk, segment
 
 OLD = {"Server.xml": MINIMAL.encode()}
 NEW = {"Server.xml": MINIMAL.replace(">6<", ">4<").encode()}
+
+
+def repository_at(where: Path, clock: Callable[[], float]) -> Repository:
+    server_xml, history = where / "conf/Server.xml", History(where / "h")
+    return Repository(server_xml, history, schema(), clock=clock, state=where / "state")
 
 
 class Trial:
@@ -35,6 +41,7 @@ class Trial:
     def __init__(self, base: Path, patch: pytest.MonkeyPatch) -> None:
         self.where = base / "at"
         self.disk = Disk(patch)
+        self.settings = Settings()
 
     def begin(self) -> None:
         """A service on a fresh folder."""
@@ -45,14 +52,8 @@ class Trial:
         self.start()
 
     def start(self) -> None:
-        repository = Repository(
-            self.where / "conf/Server.xml",
-            History(self.where / "h"),
-            schema(),
-            clock=lambda: self.time.wall,
-            state=self.where / "state",
-        )
-        self.service = Service(repository, Settings(), self.time.clocks())
+        repository = repository_at(self.where, lambda: self.time.wall)
+        self.service = Service(repository, self.settings, self.time.clocks())
         self.service.start()
 
     def end(self) -> None:
@@ -162,21 +163,62 @@ def through(trial: Trial, what: str, faults: list[Fault]) -> None:
 
 @pytest.mark.parametrize("what", ["commit", "confirm"])
 def test_one_error(trial: Trial, what: str) -> None:
-    """At every step, one of the errnos by turns."""
-    through(trial, what, [Fault(at, ERRNOS[at % 6]) for at in range(1, steps(trial, what) + 1)])
+    """At every other step, one of the errnos by turns."""
+    through(trial, what, [Fault(at, ERRNOS[at % 6]) for at in range(1, steps(trial, what) + 1, 2)])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("what", ["commit", "confirm"])
 def test_death(trial: Trial, what: str) -> None:
-    """At every step."""
-    through(trial, what, [Fault(at) for at in range(1, steps(trial, what) + 1)])
+    """At every other step."""
+    through(trial, what, [Fault(at) for at in range(1, steps(trial, what) + 1, 2)])
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("what", ["commit", "confirm"])
 def test_every_error(trial: Trial, what: str) -> None:
-    """Every errno at every step."""
+    """Every errno, and death, at every step."""
     last = steps(trial, what) + 1
-    through(trial, what, [Fault(at, code) for at in range(1, last) for code in ERRNOS])
+    through(trial, what, [Fault(at, code) for at in range(1, last) for code in (0, *ERRNOS)])
+
+
+@pytest.mark.xfail(strict=True, reason="no timer is set at a start before the deadline")
+def test_the_deadline_after_a_restart(trial: Trial) -> None:
+    """It comes by itself, though nobody looks."""
+    trial.begin()
+    trial.service.clocks = clocks = Clocks()
+    trial.do(trial.service.commit, segment(4), confirm_s=1.0)
+    trial.end()
+    repository = repository_at(trial.where, clocks.wall)
+    trial.service = Service(repository, Settings(), clocks)
+    trial.service.start()
+    try:
+        assert trial.service.armed is not None, "too slow a machine"
+        deadline = clocks.boot() + 3.0
+        while on_disk(trial.where) != OLD and clocks.boot() < deadline:
+            trial.do(lambda: None)
+        assert on_disk(trial.where) == OLD
+    finally:
+        trial.end()
+
+
+@pytest.mark.xfail(strict=True, reason="the way back can be pruned, and then nothing is possible")
+def test_the_way_back_is_kept(trial: Trial) -> None:
+    """Pruning does not forget the revision that is gone back to, however old it is."""
+    trial.settings = dataclasses.replace(Settings(), hooks=(Hook(run=("true",)),))
+    trial.begin()
+    trial.time.passes(500 * 86400.0)  # revision 1 is older than [history] keep_days
+    for value in (4, 5):
+        made = trial.do(trial.service.commit, segment(value), confirm_s=60)
+        made.job.done.result(DEADLINE_S)
+    trial.end()
+    trial.start()  # prunes what is too old
+    trial.time.passes(61)
+    try:
+        trial.do(trial.service.tick)
+        assert on_disk(trial.where) == OLD
+        trial.is_well()
+    finally:
+        trial.end()

@@ -175,8 +175,7 @@ def _quietly(work: Callable[[Repository], object], repository: Repository) -> bo
 def test_a_save_at_every_step(trial: Trial, kind: type[Editor]) -> None:
     """At once, of what is there or of an older buffer."""
     lost = [
-        saves(trial, kind, at, at, is_fresh=bool(at % 2))
-        for at in range(1, len(trial.steps) + 1)
+        saves(trial, kind, at, at, is_fresh=bool(at % 2)) for at in range(1, len(trial.steps) + 1)
     ]
     assert not any(lost), "\n".join(filter(None, lost))
 

@@ -126,11 +126,10 @@ def run(daemon: Daemon, edits: int, seed: int) -> tuple[dict[int, int], list[int
 def is_at_rest(daemon: Daemon) -> bool:
     """Whether what lies on disk is the newest revision."""
     status = daemon.status()
-    return bool(
-        status["revision"]["head"] == status["revision"]["disk"]
-        and daemon.get(f"/omeconf/v1/revisions/{status['revision']['head']}")
-        and not status["drift"]
-    )
+    is_head = status["revision"]["head"] == status["revision"]["disk"]
+    text = checked(daemon.text)
+    newest = daemon.get("/omeconf/v1/revisions?limit=1")["revisions"][0]
+    return bool(is_head and newest["digest"] == text.snapshot.digest)
 
 
 def lost(
@@ -146,6 +145,8 @@ def lost(
     markers = {marker for state in states.values() for marker in MARKER.findall(state)}
     for save, following in zip(saves, [*saves[1:], None], strict=True):
         was_seen = following is not None and following["found"] == save["value"]
+        if save["error"]:
+            continue  # the person was told
         if save["value"] and save["value"] not in values and not was_seen:
             found.append(f"save {save} is in no revision")
         if save["marker"] and save["marker"] not in markers:
@@ -185,21 +186,25 @@ def storm(folder: Path, edits: int, seed: int) -> None:
         for r in history.newest(limit=1_000_000)
     }
     history.close()
+    harm = lost(taken, writer.saves, states, start)
     saves = [save for save in writer.saves if not save["error"]]
-    for save in writer.saves:
-        if save["error"]: print(save)
-    harm = lost(taken, saves, states, start)
+    failed = len(writer.saves) - len(saves)
     print(
-        f"torture: writers: {edits} API edits, {len(saves)} manual saves, {len(harm)} lost, "
+        f"torture: writers: {edits} API edits, {len(saves)} manual saves "
+        f"({failed} that the editor gave up), {len(harm)} lost, "
         f"{100 * len(taken) / edits:.1f} % taken"
     )
     assert not harm, "\n".join(harm[:20])
     assert end == states[max(states)]
     assert plain(end) == plain(start)
     assert checked(end).is_good
+    given_up = {save["marker"] for save in writer.saves if save["error"]}
     wanted = [save["marker"] for save in saves if save["marker"]]
-    assert MARKER.findall(end) == wanted
-    assert value_of(THEIRS, end) == ([s["value"] for s in saves if s["value"]] or ["10"])[-1]
+    assert [marker for marker in MARKER.findall(end) if marker not in given_up] == wanted
+    values = [save["value"] for save in writer.saves if save["value"]]
+    wanted = [save["value"] for save in saves if save["value"]]
+    assert value_of(THEIRS, end) in values[values.index(wanted[-1]) :]
+    assert failed <= max(1, len(saves) / 50)
     assert len(taken) >= 0.95 * edits, f"{len(refused)} refused"
     assert not list(daemon.conf.glob(".omeconf-*"))
 
