@@ -222,3 +222,20 @@ def test_the_way_back_is_kept(trial: Trial) -> None:
         trial.is_well()
     finally:
         trial.end()
+
+
+@pytest.mark.xfail(strict=True, reason="an edit by hand is taken for one from an older buffer")
+def test_an_older_edit_by_hand_is_undone(trial: Trial) -> None:
+    """Who takes out by hand what was put in by hand does not confirm what came in between."""
+    trial.begin()
+    live = trial.where / "conf/Server.xml"
+    live.write_text(MINIMAL.replace("</Server>", "<!-- for the night of the match -->\n</Server>"))
+    trial.do(trial.service.tick)
+    trial.do(trial.service.commit, segment(4), confirm_s=60)
+    live.write_bytes(NEW["Server.xml"])
+    trial.do(trial.service.tick)
+    try:
+        assert trial.service.view().revision.reverts == ()
+        trial.taken_back(is_done=True)
+    finally:
+        trial.end()

@@ -35,8 +35,9 @@ def _vim(file: Path, backupcopy: str, marker: str, value: str) -> None:
          str(file)],
         check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    if ended.returncode:
-        raise OSError(" ".join(told.read_text().split()))
+    messages = " ".join(told.read_text().split())
+    if ended.returncode or not messages.endswith("written"):
+        raise OSError(messages)  # it was changed meanwhile: vim asks, or gives up
 
 
 def vim_renames(file: Path, marker: str, value: str) -> None:
