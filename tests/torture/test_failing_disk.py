@@ -374,7 +374,7 @@ all_cases = pytest.mark.parametrize(
 @all_cases
 def test_one_error(trial: Trial) -> None:
     """At every step, one of the errnos by turns."""
-    through(trial, [Fault(at, ERRNOS[at % 6]) for at in some(trial)])
+    through(trial, [Fault(at, ERRNOS[number % 6]) for number, at in enumerate(some(trial))])
 
 
 @all_cases
