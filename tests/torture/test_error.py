@@ -1,0 +1,97 @@
+"""An error from every system call of a commit: the edit is refused, or it is there for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.torture import record
+from tests.torture.faults import Broken, Zygote
+from tests.torture.plant import Plant
+from tests.torture.test_kill import SHAPES, SHARES, every_share, every_shape, points_of
+
+ERRORS = {
+    "openat": ("EMFILE", "EACCES"),
+    "read": ("EIO",),
+    "pread64": ("EIO",),
+    "write": ("ENOSPC", "EIO"),
+    "pwrite64": ("ENOSPC", "EIO"),
+    "fsync": ("EIO", "ENOSPC"),
+    "fdatasync": ("EIO", "ENOSPC"),
+    "rename": ("EIO", "ENOSPC"),
+    "renameat2": ("EIO", "EACCES", "EBUSY"),
+    "link": ("EIO", "ENOSPC"),
+    "unlink": ("EIO", "EACCES"),
+    "mkdir": ("ENOSPC",),
+    "ftruncate": ("EIO",),
+    "fallocate": ("ENOSPC",),
+    "mmap": ("ENOMEM",),
+    "flock": ("ENOLCK",),
+}
+"""The likely ones; of every other call EIO."""
+
+
+def errors_at(plant: Plant, points: list[tuple[str, int]]) -> tuple[int, list[str]]:
+    """Have calls of the writer fail, one in each edit; how many were, and what was broken."""
+    hits, broken = 0, []
+    for name, number in points:
+        for error in ERRORS.get(name, ("EIO",)):
+            try:
+                hits += fail_at(plant, name, number, error)
+            except Broken as found:
+                broken.append(f"{name} {number} {error}: {found}")
+                plant.daemon.kill()
+                plant.renew()
+    return hits, broken
+
+
+def fail_at(plant: Plant, name: str, number: int, error: str) -> bool:
+    """One edit with one failing call; whether it was hit. Raises Broken."""
+    inject = f"{name}:error={error}:when={number}"
+    answer, is_hit = plant.strike(-1, inject, needs_hit=True)
+    if answer is None:
+        raise Broken(f"there was no answer; the process lives: {not plant.daemon.is_gone()}")
+    is_needed = name == "fsync" or (name == "renameat2" and error != "EBUSY")
+    if is_needed and is_hit and answer.status == 200:
+        raise Broken("what was answered with 200 may not be on disk")
+    plant.look_at_files(answer)
+    litter = bool(plant.daemon.litter())  # what can be neither read nor removed: see below
+    before = plant.now, plant.head
+    plant.look(answer, litter=litter)
+    if answer.status == 200 or litter:
+        after = plant.now, plant.head
+        plant.restart()
+        plant.look(None)
+        if (plant.now, plant.head) != after:
+            raise Broken(f"a restart makes another state of {before} -> {after}")
+    plant.edit()
+    plant.look(None)
+    return is_hit
+
+
+def writer_points(plant: Plant) -> list[tuple[str, int]]:
+    """The calls of the writer about files: not those that wake the event loop."""
+    return [(p.name, p.number) for p in points_of(plant) if p.place < 0 and "[" not in p.first]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1500)
+@every_shape
+@every_share
+def test_error_at_every_call(zygote: Zygote, tmp_path: Path, shape: str, share: int) -> None:
+    """Whichever call of a commit fails: 200 and it is there, or an error and nothing changed."""
+    plant = Plant(zygote, tmp_path, SHAPES[shape])
+    hits, broken = errors_at(plant, writer_points(plant)[share::SHARES])
+    record("error", shape, hits, len(broken))
+    assert hits
+    assert not broken, "\n".join(broken)
+
+
+def test_error_at_some_calls(zygote: Zygote, tmp_path: Path) -> None:
+    """The same at a sample of the calls, for three files."""
+    plant = Plant(zygote, tmp_path, SHAPES["files come and go"])
+    points = writer_points(plant)
+    hits, broken = errors_at(plant, points[:: max(1, len(points) // 16)])
+    assert hits
+    assert not broken, "\n".join(broken)
