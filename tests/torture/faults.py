@@ -324,15 +324,19 @@ def vhost(name: str, count: int) -> bytes:
     ).encode()
 
 
-ONE_FILE = ({"Server.xml": server(10, includes=False)}, {"Server.xml": server(11, includes=False)})
-THREE_FILES = tuple(
-    {
+def _three(count: int) -> State:
+    return {
         "Server.xml": server(count, includes=True),
         "vhosts/one.xml": vhost("one", count),
         "vhosts/two.xml": vhost("two", count),
     }
-    for count in (10, 11)
+
+
+ONE_FILE: tuple[State, State] = (
+    {"Server.xml": server(10, includes=False)},
+    {"Server.xml": server(11, includes=False)},
 )
+THREE_FILES: tuple[State, State] = (_three(10), _three(11))
 COME_AND_GO: tuple[State, State] = (
     {
         "Server.xml": server(10, includes=True),

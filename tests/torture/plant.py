@@ -53,9 +53,7 @@ class Plant:
     def renew(self) -> None:
         """Begin in a new folder: revision 1 has the first state, 2 the second."""
         base = self.base / str(next(self._numbers))
-        self.daemon = Quick(
-            self.zygote, base, self.states[0], **self.disks, settings=self.settings
-        )
+        self.daemon = Quick(self.zygote, base, self.states[0], **self.disks, settings=self.settings)
         self.daemon.start()
         self.daemon.write(self.states[1])
         adopted = self.daemon.call("POST", "/omeconf/v1/resume")

@@ -30,10 +30,15 @@ STATUS = "/omeconf/v1/status"
 
 @contextmanager
 def plant_on(
-    zygote: Zygote, base: Path, shape: str = "three files", **disks: Path
+    zygote: Zygote,
+    base: Path,
+    disk: Path,
+    state_disk: Path | None = None,
+    *,
+    shape: str = "three files",
 ) -> Iterator[Plant]:
     """A plant with its configuration, its history, or both on other disks."""
-    plant = Plant(zygote, base, SHAPES[shape], settings=WATCHING, **disks)
+    plant = Plant(zygote, base, SHAPES[shape], disk=disk, state_disk=state_disk, settings=WATCHING)
     try:
         yield plant
     finally:
@@ -77,14 +82,15 @@ def is_adopted(daemon: Quick) -> bool:
     if revision["disk"] is None or not revision["head"]:
         return False
     found = daemon.get(f"/omeconf/v1/revisions/{revision['head']}")
-    return found["origin"] == "file" and found["files"]["Server.xml"].encode() == BY_HAND
+    is_by_hand: bool = found["origin"] == "file"
+    return is_by_hand and found["files"]["Server.xml"].encode() == BY_HAND
 
 
 def test_full_disk(zygote: Zygote, tmp_path: Path, full: str, lack: str, shape: str) -> None:
     """Edits are refused while a disk is full, also after a restart; then all goes on."""
     with (
         tmpfs(tmp_path / "small", SIZES[lack]) as small,
-        plant_on(zygote, tmp_path, shape, **disks_of(full, small, tmp_path)) as plant,
+        plant_on(zygote, tmp_path, *disks_of(full, small, tmp_path), shape=shape) as plant,
     ):
         plant.edit()
         with filled(small):
@@ -100,12 +106,9 @@ def test_full_disk(zygote: Zygote, tmp_path: Path, full: str, lack: str, shape: 
     record("full disk", f"{full}, no {lack}, {shape}", 2 * TRIES)
 
 
-def disks_of(full: str, small: Path, base: Path) -> dict[str, Path]:
-    return {
-        "conf": {"disk": small, "state_disk": base},
-        "state": {"disk": base, "state_disk": small},
-        "both": {"disk": small},
-    }[full]
+def disks_of(full: str, small: Path, base: Path) -> tuple[Path, Path]:
+    """Where configuration and history lie, so that the one or the other has a small disk."""
+    return (base if full == "state" else small), (base if full == "conf" else small)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -125,7 +128,7 @@ def test_edit_by_hand_while_full(zygote: Zygote, tmp_path: Path, full: str) -> N
     """What is edited by hand while a disk is full is taken up when there is space, by itself."""
     with (
         tmpfs(tmp_path / "small", SIZES["space"]) as small,
-        plant_on(zygote, tmp_path, **disks_of(full, small, tmp_path)) as plant,
+        plant_on(zygote, tmp_path, *disks_of(full, small, tmp_path)) as plant,
     ):
         daemon = plant.daemon
         with filled(small):
@@ -150,13 +153,12 @@ def test_start_without_history(zygote: Zygote, tmp_path: Path) -> None:
             zygote, tmp_path, SHAPES["one file"][0],
             disk=tmp_path, state_disk=small, settings=WATCHING,
         )  # fmt: skip
+        edit = {"publishers": {"llhls": {"segmentCount": 12}}}
         with filled(small):
             daemon.start()
             try:
                 assert daemon.get(APP)["statusCode"] == 200
                 assert daemon.get(STATUS)["history"]
-                answer = daemon.call("PATCH", APP, {"type": "live"})
-                edit = {"publishers": {"llhls": {"segmentCount": 12}}}
                 answer = daemon.call("PATCH", APP, edit)
                 assert answer is not None
                 assert 500 <= answer.status < 600, answer.json
@@ -175,7 +177,7 @@ def test_read_only_configuration(zygote: Zygote, tmp_path: Path) -> None:
     """While the configuration lies on a read-only disk, status says so and edits are refused."""
     with (
         tmpfs(tmp_path / "small", SIZES["space"]) as small,
-        plant_on(zygote, tmp_path, disk=small, state_disk=tmp_path) as plant,
+        plant_on(zygote, tmp_path, small, tmp_path) as plant,
     ):
         remount(small, "ro")
         assert "read-only" in plant.daemon.get(STATUS)["readOnly"]
@@ -194,7 +196,7 @@ def test_read_only_history(zygote: Zygote, tmp_path: Path) -> None:
     """Started with its history on a read-only disk it serves, and recovers when that is over."""
     with (
         tmpfs(tmp_path / "small", SIZES["space"]) as small,
-        plant_on(zygote, tmp_path, disk=tmp_path, state_disk=small) as plant,
+        plant_on(zygote, tmp_path, tmp_path, small) as plant,
     ):
         plant.daemon.kill()
         remount(small, "ro")
@@ -214,11 +216,10 @@ def test_read_only_history(zygote: Zygote, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["Server.xml", "vhosts/two.xml", ".", "vhosts"])
 def test_immutable(zygote: Zygote, tmp_path: Path, which: str) -> None:
-    """An immutable file is refused, with the others; in an immutable folder they are written
-    in place, behind the journal."""
+    """An immutable file is refused, with the others; those in an immutable folder are written."""
     need_root()
     need_commands("chattr")
-    with plant_on(zygote, tmp_path) as plant:
+    with plant_on(zygote, tmp_path, tmp_path) as plant:
         path = str(plant.daemon.conf / which)
         found = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
         if found.returncode:

@@ -212,5 +212,3 @@ def test_kill_in_some_recovery(zygote: Zygote, tmp_path: Path) -> None:
     points = [p for p in calls_of_start(wreck, "open") if p[0] in CHANGING]
     broken = kill_start(wreck, "open", points[:: max(1, len(points) // 6)])
     assert not broken, "\n".join(broken)
-
-

@@ -99,9 +99,7 @@ def test_order(zygote: Zygote, tmp_path: Path, shape: str) -> None:
         elif new[file] is None:
             live = order.then("rename", rf'"{folder}/{name}", .*= 0', recorded)
         else:
-            live = order.then(
-                "renameat2", rf'"{folder}/{name}", RENAME_EXCHANGE\) += 0', recorded
-            )
+            live = order.then("renameat2", rf'"{folder}/{name}", RENAME_EXCHANGE\) += 0', recorded)
         durable = order.then("fsync", rf"<{folder}>\) += 0", live)
         removed = order.then("unlink", rf'"{folder}/\.omeconf-{name}-', durable)
         assert removed.ended < answer.began, "answered before all was done"
