@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.support.daemon import Answer
+from tests.support.daemon import DEADLINE_S, Answer
 from tests.torture.faults import APP, SETTINGS, Broken, Quick, State, Strace, Zygote
 
 
@@ -20,8 +20,8 @@ class Point(NamedTuple):
     name: str
     number: int
     """The how manieth call of that name in its thread."""
-    first: str
-    """Its first argument: a descriptor with what it stands for, or a path."""
+    text: str
+    """Its arguments, descriptors with what they stand for."""
 
 
 STATUS = "/omeconf/v1/status"
@@ -140,26 +140,27 @@ class Plant:
         self.daemon.get(STATUS)
         seen: Counter[tuple[int, str]] = Counter()
         points = []
-        for who, name, first in re.findall(r"^(\d+) +(\w+)\(([^,]*)", trace.stop(), re.M):
+        for who, name, text in re.findall(r"^(\d+) +(\w+)\((.*)", trace.stop(), re.M):
             place = -1 if int(who) == self.daemon.writer else threads.index(int(who))
             seen[place, name] += 1
-            points.append(Point(place, name, seen[place, name], first))
+            points.append(Point(place, name, seen[place, name], text))
         return sorted(points)
 
-    def strike(
-        self, place: int, *inject: str, needs_hit: bool = False
-    ) -> tuple[Answer | None, bool]:
-        """An edit while strace strikes one thread; the answer, and whether it was hit."""
+    def strike(self, place: int, inject: str) -> tuple[Answer | None, str]:
+        """An edit while strace strikes one thread; the answer, and the call that failed."""
         threads = self.daemon.threads()
         thread = self.daemon.writer if place < 0 else threads[min(place, len(threads) - 1)]
-        options = [part for each in inject for part in ("-e", f"inject={each}")]
-        names = ",".join(each.partition(":")[0] for each in inject)
-        trace = Strace([thread], "-e", f"trace={names}", *options, out=self.base / "trace")
+        name = inject.partition(":")[0]
+        trace = Strace(
+            [thread], "-e", f"trace={name}", "-e", f"inject={inject}", out=self.base / "trace"
+        )
         answer = self.ask()
-        if answer is not None and not needs_hit:
+        if answer is None:
+            self.daemon.is_gone(DEADLINE_S)
+        elif "signal=" in inject:
             self.daemon.call("GET", STATUS)  # what comes after the answer, too
-        is_hit = self.daemon.is_gone(0 if answer else 20)
-        return answer, "INJECTED" in trace.stop() or is_hit
+        struck = re.search(r"^.*INJECTED", trace.stop(), re.M)
+        return answer, struck[0] if struck else ""
 
 
 def _there(state: State) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ CHANGING = {
 }  # fmt: skip
 """Calls after which something else lies on the disk, or lies there for good."""
 
-SPARSE = 8
+SPARSE = 16
 """While it recovers, of all other calls each so many-th is struck: between two calls that change
 something, a kill leaves the same wherever it comes."""
 
