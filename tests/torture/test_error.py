@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.torture import record
-from tests.torture.faults import APP, Broken, Zygote
+from tests.torture.faults import APP, Broken, Strace, Zygote
 from tests.torture.plant import Plant
-from tests.torture.test_kill import SHAPES, SHARES, every_shape, every_share, points_of
+from tests.torture.test_kill import (
+    CHANGING,
+    SHAPES,
+    SHARES,
+    Wreck,
+    calls_of_start,
+    every_shape,
+    every_share,
+    points_of,
+    wrecks,
+)  # fmt: skip
 
 ERRORS = {
     "openat": ("EMFILE", "EACCES"),
@@ -104,7 +114,7 @@ def test_error_at_some_calls(zygote: Zygote, tmp_path: Path) -> None:
     """The same at a sample of the calls, for three files."""
     plant = Plant(zygote, tmp_path, SHAPES["files come and go"])
     points = writer_points(plant)
-    hits, broken = errors_at(plant, points[:: max(1, len(points) // 16)])
+    hits, broken = errors_at(plant, points[:: max(1, len(points) // 8)])
     assert hits
     assert not broken, "\n".join(broken)
 
@@ -129,3 +139,40 @@ def test_leftover_of_an_older_edit(zygote: Zygote, tmp_path: Path, error: str) -
     plant.restart()
     found = plant.daemon.get(APP)["response"]["publishers"]["llhls"]["segmentCount"]
     assert found == 21, f"the acknowledged edit is gone: {found}"
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+@every_shape
+def test_error_in_recovery(zygote: Zygote, tmp_path: Path, shape: str) -> None:
+    """A start that cannot clean up after a kill loses nothing: the next one still can."""
+    plant = Plant(zygote, tmp_path, SHAPES[shape])
+    faults, broken = 0, []
+    for wreck in wrecks(plant, tmp_path / "wrecks"):
+        for name, number in calls_of_start(wreck, "open"):
+            if name in CHANGING:
+                faults += 1
+                try:
+                    fail_start(wreck, name, number)
+                except Broken as error:
+                    broken.append(f"{wreck.where.name}: {name} {number}: {error}")
+    record("error while recovering", shape, faults, len(broken))
+    assert faults
+    assert not broken, "\n".join(broken)
+
+
+def fail_start(wreck: Wreck, name: str, number: int) -> None:
+    """A start with one failing call, whether it comes to serve or not, and a start without."""
+    plant = wreck.plant
+    wreck.restore()
+    daemon = plant.daemon.start("open")
+    inject = f"inject={name}:error=EIO:when={number}"
+    trace = Strace([daemon.writer], "-e", f"trace={name}", "-e", inject, out=plant.base / "trace")
+    daemon.go()
+    daemon.serves_after_all()
+    daemon.kill()
+    trace.stop()
+    plant.look_at_files(None)
+    plant.restart()
+    plant.look(None)
+    plant.edit()
