@@ -41,7 +41,10 @@ def need_root() -> None:
 
 
 def record(suite: str, what: str, faults: int, lost: int = 0, **more: int) -> None:
-    """Print the figures of a test, and keep them for the table in the README."""
+    """Print the figures of a test, and keep them for the table in the README.
+
+    lost: edits lost, and every other promise that was broken.
+    """
     FIGURES.parent.mkdir(exist_ok=True)
     row = {"suite": suite, "what": what, "faults": faults, "lost": lost, **more}
     with FIGURES.open("a") as file:
