@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,10 @@ def test_the_head_of_it(daemon: Daemon) -> None:
 def test_who_leaves_is_forgotten(daemon: Daemon) -> None:
     """As many listen as may; more are told to come again, and can when some have gone."""
     streams: list[Stream] = []
-    with pytest.raises(AssertionError):
+    with suppress(AssertionError):
         while len(streams) < 2 * module.MOST_LISTENERS:
             streams.append(Stream(daemon))
+    assert len(streams) <= module.MOST_LISTENERS
     assert len(streams) > 90
     assert daemon.call("GET", EVENTS).status == 503
     for stream in streams:
