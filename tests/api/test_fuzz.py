@@ -25,7 +25,7 @@ from tests.support.api import (
 )
 
 FUZZ = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
@@ -205,7 +205,7 @@ def test_random_bodies(api: ApiInProcess, method: str, path: str, kind: str, goo
     wrap = st.lists(values, max_size=3) if isinstance(good, list) else values
     texts = wrap.map(lambda body: json.dumps(body).encode())
 
-    @settings(FUZZ, max_examples=25)
+    @settings(FUZZ, max_examples=15)
     @given(body=st.one_of(texts, texts, st.binary(max_size=40)))
     def check(body: bytes) -> None:
         send(api, method, path, kind, body)
@@ -213,7 +213,7 @@ def test_random_bodies(api: ApiInProcess, method: str, path: str, kind: str, goo
     check()
 
 
-@settings(FUZZ, max_examples=60)
+@settings(FUZZ, max_examples=40)
 @given(data=st.data())
 def test_mutated_documents(api: ApiInProcess, data: st.DataObject) -> None:
     """A whole file with some bytes cut out, doubled or put in."""
