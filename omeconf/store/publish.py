@@ -472,10 +472,8 @@ def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[
     handle = os.open(target, os.O_RDWR | os.O_CLOEXEC)
     try:
         has_lease = keep_others_out(handle)
-        if base is not None:
-            with os.fdopen(os.dup(handle), "rb") as file:
-                if file.read() != base:
-                    raise Busy(f"{target.name} was changed by somebody else meanwhile")
+        if base is not None and _read_all(handle) != base:
+            raise Busy(f"{target.name} was changed by somebody else meanwhile")
         begin()
         os.lseek(handle, 0, os.SEEK_SET)
         _write_all(handle, data)
@@ -485,6 +483,13 @@ def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[
             let_others_in(handle)
     finally:
         os.close(handle)
+
+
+def _read_all(handle: int) -> bytes:
+    chunks: list[bytes] = []
+    while chunk := os.read(handle, 1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _write_all(handle: int, data: bytes) -> None:
@@ -566,8 +571,7 @@ def _is_quiet(displaced: Path, base: bytes | None) -> bool:
     try:
         if has_writer(handle):
             return False
-        with os.fdopen(os.dup(handle), "rb") as file:
-            return file.read() == base
+        return _read_all(handle) == base
     finally:
         os.close(handle)
 

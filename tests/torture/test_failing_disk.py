@@ -426,24 +426,21 @@ def base(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("step", ["io.open", "os.unlink"])
-def test_what_could_not_be_removed(base: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A displaced file that once could not be removed never comes back over newer revisions."""
+def test_what_could_not_be_removed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Displaced files that could not be removed never come back over newer revisions."""
     disk = Disk(monkeypatch)
     repository = opened(base)
-    with disk.watched():
-        repository.commit(segment(4))
-    at = len(disk.steps) - disk.steps[::-1].index(step)
-    with disk.watched(Fault(at, errno.EMFILE if step == "io.open" else errno.EIO)):
-        repository.commit(segment(5))
+    with disk.watched(Fault(1, errno.EIO, lasts=True, only="os.unlink")):
+        for value in (4, 5, 7, 8):
+            repository.commit(segment(value))
     assert disk.has_met
-    repository.commit(segment(7))
-    repository.commit(segment(8))
+    assert litter(base) != []
     live = on_disk(base)
     assert b">8<" in live["Server.xml"]
     left(repository)
     left(opened(base))
     assert on_disk(base) == live
+    assert litter(base) == []
 
 
 def test_a_folder_that_cannot_be_listed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
