@@ -90,7 +90,7 @@ class Client:
     def _call(self, method: str, path: str, body: object = None, message: str = "") -> Any:
         connection = _UnixConnection(self.path, self.timeout_s)
         try:
-            headers = {"Omeconf-Message": message} if message else {}
+            headers = {"Omeconf-Message": message.encode()} if message else {}
             text = json.dumps(body) if body is not None else None
             connection.request(method, path, text, headers)
             answer = connection.getresponse()

@@ -22,6 +22,7 @@ import uvicorn
 
 from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
+from omeconf.api.metrics import Metrics
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import expand, read
 from omeconf.daemon.notify import notify
@@ -209,6 +210,7 @@ class _Daemon:
         self.show_token = show_token
         self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
         self.stopping = asyncio.Event()
+        self.counts = Metrics(service)
         self.is_behind = False
         """Whether some listener that head wants could not be opened yet."""
 
@@ -223,7 +225,9 @@ class _Daemon:
 
         self.service.on_head.append(head_changed)
         own, inode = self._local_socket()
-        local = self._start(build(self.service, self.stopping, is_trusted=True), own)
+        local = self._start(
+            build(self.service, self.stopping, counts=self.counts, is_trusted=True), own
+        )
         try:
             await self._follow_head(is_first=True)
             await _serving(local, *self.open.values())
@@ -308,7 +312,9 @@ class _Daemon:
             if not self.is_behind:
                 log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
             return False
-        self.open[listener] = self._start(build(self.service, self.stopping), bound, tls)
+        self.open[listener] = self._start(
+            build(self.service, self.stopping, counts=self.counts), bound, tls
+        )
         return True
 
     async def _close(self, *gone: Listener) -> None:

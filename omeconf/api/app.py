@@ -168,11 +168,16 @@ register_url_convertor("name", _Name())
 
 
 def build(
-    service: Service, stopping: asyncio.Event | None = None, *, is_trusted: bool = False
+    service: Service,
+    stopping: asyncio.Event | None = None,
+    *,
+    counts: metrics.Metrics | None = None,
+    is_trusted: bool = False,
 ) -> Application:
     """The application; is_trusted: it is the local socket, whose callers are known by uid.
 
     Once stopping is set, nobody waits for a reload any more: it is answered as pending.
+    Applications on several listeners of one daemon share their counts.
     """
     app = Starlette(
         routes=[_route(path, methods) for path, methods in {**ROUTES, **RUNTIME}.items()],
@@ -185,7 +190,7 @@ def build(
     )
     app.state.service = service
     app.state.tags = Tags()
-    app.state.metrics = metrics.Metrics(service)
+    app.state.metrics = counts or metrics.Metrics(service)
     app.state.waiting = 0
     app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False

@@ -83,7 +83,7 @@ async def _pass(request: Request) -> Response:
         raise ApiError(404, "Controller not found")
     api = engine.api
     client = _client(request)
-    path = request.scope.get("raw_path", b"").decode("latin-1") or request.scope["path"]
+    path = _engines_path(request.scope["raw_path"].decode("latin-1"))
     query = request.scope.get("query_string", b"").decode("latin-1")
     headers = [
         (name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP | _OURS
@@ -108,6 +108,12 @@ async def _pass(request: Request) -> Response:
         if name not in _HOP_BY_HOP and not name.startswith("access-control-")
     }
     return StreamingResponse(_chunks(answer), answer.status_code, kept)
+
+
+def _engines_path(raw: str) -> str:
+    """A path as the engine has it, still percent-encoded; we take what it does not."""
+    raw = re.sub("^/v1/vhost(?=/|:|$)", "/v1/vhosts", raw)
+    return raw[:-1] if len(raw) > 1 and raw.endswith("/") else raw
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -28,11 +28,9 @@ from omeconf.api.writing import (
 )
 from omeconf.core.check import Checked
 from omeconf.core.check import check as check_snapshot
-from omeconf.core.diff import changes
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.mapping import HIDDEN, Json, to_json
 from omeconf.core.path import Path
-from omeconf.core.plan import plan
 from omeconf.core.secrets import masked
 from omeconf.errors import NotFound
 from omeconf.store.repository import Head
@@ -109,14 +107,13 @@ async def put_document(request: Request) -> Response:
     condition(before)
     must_reload(request)
     data = await request.body()
-    if is_dry(request) or HIDDEN.encode() in data:
+    confirm_s = confirm_seconds(request)
+    if HIDDEN.encode() in data:
         found = await on_writer(request, service.repository.check_with, file, data)
         _must_show_secrets(found, file)
-        if is_dry(request):
-            service.repository.judge(found, before.checked)
-            would = Head(before.revision, found)
-            found_plan = plan(changes(before.checked.root, found.root))
-            return _written(request, before.checked, dry(would, found_plan))
+    if is_dry(request):
+        would = await on_writer(request, service.preview_put, file, data, confirm_s=confirm_s)
+        return _written(request, would.base.checked, dry(would.head, would.plan))
     candidate = Candidate(0, (), caller_of(request).name, message_of(request))
     committed = await on_writer(
         request,
@@ -124,7 +121,7 @@ async def put_document(request: Request) -> Response:
         file,
         data,
         candidate,
-        confirm_s=confirm_seconds(request),
+        confirm_s=confirm_s,
         precondition=condition,
     )
     written = await finish(request, committed)

@@ -152,11 +152,14 @@ async def sound(request: Request, batch: Sequence[Wanted]) -> list[Wanted]:
     service = service_of(request)
     result: list[Wanted] = []
     edits: list[Edit] = []
+    confirm_s = confirm_seconds(request)
     for wanted in batch:
         refusal = wanted.refusal
         if wanted.edit is not None:
             try:
-                await on_writer(request, service.preview, (*edits, wanted.edit))
+                await on_writer(
+                    request, service.preview, (*edits, wanted.edit), confirm_s=confirm_s
+                )
                 edits.append(wanted.edit)
             except Refused as error:
                 first = error.violations[0]
@@ -214,7 +217,9 @@ def check_new_name(name: str) -> None:
 async def _preview(
     request: Request, edits: tuple[Edit, ...], condition: Precondition | None
 ) -> Written:
-    found = await on_writer(request, service_of(request).preview, edits, condition)
+    preview = service_of(request).preview
+    confirm_s = confirm_seconds(request)
+    found = await on_writer(request, preview, edits, condition, confirm_s=confirm_s)
     return dry(found.head, found.plan)
 
 

@@ -53,12 +53,15 @@ class Events:
     def listen(self, tell: Listener, after: int | None = None) -> tuple[list[Event], bool]:
         """Be told of each event from now on, on the thread it happens on.
 
-        Gives the events after an id that are kept, and whether all of them are.
+        Gives the events after an id that are kept, and whether all of them are; an id that is
+        yet to come (a clock was set back) is one of which nothing is known.
         """
         with self._guard:
             self._listeners.append(tell)
             if after is None:
                 return [], True
+            if after > self._next:
+                return list(self._kept), False
             missed = [event for event in self._kept if event.id > after]
             oldest = self._kept[0].id if len(self._kept) == KEPT else self._first + 1
             return missed, after >= oldest - 1

@@ -279,14 +279,32 @@ class Service:
         return {"held": None, "revision": self.view().revision.number}
 
     def preview(
-        self, edits: tuple[Edit, ...], precondition: Precondition | None = None
+        self,
+        edits: tuple[Edit, ...],
+        precondition: Precondition | None = None,
+        *,
+        confirm_s: float | None = None,
     ) -> Previewed:
-        """What a commit would give and restart, without making it."""
-        self.tick()
-        head = self.view()
+        """What a commit would give and restart, without making it. Raises as it would."""
+        head = self._would_be_on(confirm_s)
         checked = self.repository.preview(edits, precondition)
         found = changes(head.checked.root, checked.root)
         return Previewed(head, Head(head.revision, checked), found, plan(found))
+
+    def preview_put(self, file: str, data: bytes, *, confirm_s: float | None = None) -> Previewed:
+        """What a whole file would give and restart, without making it. Raises as `put` would."""
+        head = self._would_be_on(confirm_s)
+        checked = self.repository.put_on(head, file, data)
+        self.repository.judge(checked, head.checked)
+        found = changes(head.checked.root, checked.root)
+        return Previewed(head, Head(head.revision, checked), found, plan(found))
+
+    def _would_be_on(self, confirm_s: float | None) -> Head:
+        """The head that a commit would be made on. Raises why there would be none."""
+        self.tick()
+        if confirm_s is None:
+            self.confirmation.refuse_if_open()
+        return self._when_settled(self.repository.base)
 
     def tick(self) -> Committed | None:
         """Look at the folder, and adopt what was changed by hand; None if nothing was.

@@ -64,7 +64,7 @@ class Way(enum.Enum):
     IN_PLACE = "in place"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Prepared:
     """What is to become of one file; its new bytes are on disk already."""
 
@@ -73,7 +73,10 @@ class Prepared:
     target: Path
     """The file itself, behind all links."""
     temporary: Path
-    """Its new bytes, beside it or in a journal; of a file that goes, where it is moved."""
+    """Its new bytes, beside it or in a journal; of a file that goes, where it is moved.
+
+    Once it is published, what was displaced.
+    """
     base: bytes | None
     """What the edit was made on; None if there was no such file."""
     new: bytes | None
@@ -289,12 +292,13 @@ class Publisher:
         """Make live what a crash left. Raises Unwritable."""
         target = Path(os.path.realpath(self.folder / leftover.file))
         with translated(f"cannot put back {leftover.file}"):
+            displaced = leftover.temporary
             if target.exists():
-                _exchange(leftover.temporary, target)
+                displaced = _exchange(displaced, target)
             else:
-                _link(leftover.temporary, target)
+                _link(displaced, target)
             sync_folder(target.parent)
-            leftover.temporary.unlink(missing_ok=True)
+            displaced.unlink(missing_ok=True)
 
     def remove(self, file: str) -> None:
         """Take a file away. Raises Unwritable."""
@@ -379,7 +383,7 @@ class Publisher:
                 _write_over(each.target, each.new or b"", each.base, lambda: done.append(each))
                 return
             if each.way is Way.EXCHANGE:
-                _exchange(each.temporary, each.target)
+                each.temporary = _exchange(each.temporary, each.target)
             else:
                 each.target.rename(each.temporary)
         except FileNotFoundError:
@@ -397,9 +401,9 @@ class Publisher:
         """Have the old file live again; if somebody saved in between, their newest save."""
         if each.way is Way.EXCHANGE:
             with translated(f"cannot put back {each.file}"):
-                _exchange(each.temporary, each.target)
+                each.temporary = _exchange(each.temporary, each.target)
                 if each.temporary.read_bytes() != each.new:
-                    _exchange(each.temporary, each.target)
+                    each.temporary = _exchange(each.temporary, each.target)
         elif each.way is Way.REMOVE:
             with suppress(FileExistsError), translated(f"cannot put back {each.file}"):
                 _link(each.temporary, each.target)
@@ -526,13 +530,14 @@ def _rename(one: Path, other: Path, flag: int) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
-def _exchange(one: Path, other: Path) -> None:
+def _exchange(one: Path, other: Path) -> Path:
     """Exchange two files in one step; where that is not to be had, the old one is linked first.
 
-    That is the weaker promise: a save in the moment between link and rename is lost.
+    That is the weaker promise: a save in the moment between link and rename is lost. Gives where
+    what was displaced lies now: that is one, unless it could not be given its name.
     """
     if _rename(one, other, _EXCHANGE):
-        return
+        return one
     aside = _another(one)
     os.link(other, aside)
     try:
@@ -540,7 +545,11 @@ def _exchange(one: Path, other: Path) -> None:
     except BaseException:
         aside.unlink()
         raise
-    aside.rename(one)
+    try:
+        aside.rename(one)
+    except OSError:
+        return aside
+    return one
 
 
 def _another(temporary: Path) -> Path:

@@ -18,6 +18,7 @@ from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
 from omeconf.errors import (
     Busy,
+    Conflict,
     Drift,
     NotFound,
     NotReady,
@@ -287,20 +288,40 @@ class Repository:
         *,
         precondition: Precondition | None = None,
     ) -> Head:
-        """Make a revision with a whole file as given; raises as `commit`, or NotFound.
+        """Make a revision with a whole file as given; raises as `commit` and `put_on` do.
 
         candidate has no edits; it says who wants it and why.
         """
+        return self._commit(
+            lambda base: self.put_on(base, file, data),
+            candidate,
+            Origin.API,
+            precondition=precondition,
+        )
 
-        def make(base: Head) -> Checked:
-            snapshot = base.checked.snapshot
-            if file not in snapshot.files:
-                raise NotFound(f"{file} is not a file of this configuration")
-            if not snapshot.is_inside(file):
-                raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
-            return self.check_with(file, data)
+    def put_on(self, base: Head, file: str, data: bytes) -> Checked:
+        """What a whole file would give on a base, without making it.
 
-        return self._commit(make, candidate, Origin.API, precondition=precondition)
+        Raises NotFound (no such file), ReadOnly (one outside of the folder), or Conflict (it
+        includes what lies on disk and was not in use).
+        """
+        snapshot = base.checked.snapshot
+        if file not in snapshot.files:
+            raise NotFound(f"{file} is not a file of this configuration")
+        if not snapshot.is_inside(file):
+            raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
+        checked = self.check_with(file, data)
+        for other in sorted(checked.snapshot.files.keys() - snapshot.files.keys()):
+            if not snapshot.is_inside(other):
+                raise ReadOnly(
+                    f"it includes {other}, which lies outside the configuration folder: "
+                    "add that include by hand"
+                )
+            raise Conflict(
+                f"it includes {other}, which was not in use: add that include by hand, and both "
+                "files become one revision"
+            )
+        return checked
 
     def check_with(self, file: str, data: bytes) -> Checked:
         """What a check finds if a file were as given, with all others as they lie on disk."""
@@ -322,7 +343,7 @@ class Repository:
         precondition: Precondition | None = None,
     ) -> Head:
         for _ in range(TRIES):
-            base = self._base(candidate.base)
+            base = self.base(candidate.base)
             if precondition is not None:
                 precondition(base)
             checked = make(base)
@@ -337,7 +358,7 @@ class Repository:
 
     def preview(self, edits: tuple[Edit, ...], precondition: Precondition | None = None) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
-        base = self.view()
+        base = self.base()
         if precondition is not None:
             precondition(base)
         checked = base.checked
@@ -349,7 +370,7 @@ class Repository:
 
     def rollback(self, number: int, author: str = "", message: str = "") -> Head:
         """Commit the files of an old revision as a new one. Raises as `commit` does."""
-        base = self._base(0)
+        base = self.base(0)
         files = self.history.files(number)
         return self._take_up(base, files, author, message or f"rollback to revision {number}")
 
@@ -360,7 +381,7 @@ class Repository:
         lines, and as `commit` does; then nothing has changed.
         """
         taken_back = tuple(sorted(numbers))
-        base = self._base(0)
+        base = self.base(0)
         files = without(self.history, taken_back, base.checked.snapshot.files)
         return self._take_up(base, files, author, message, taken_back)
 
@@ -409,7 +430,11 @@ class Repository:
         if bad:
             raise Refused(bad[0].message, sorted(bad, key=lambda v: v not in checked.errors))
 
-    def _base(self, wanted: int) -> Head:
+    def base(self, wanted: int = 0) -> Head:
+        """The head that a change can be made on now; wanted: it must have that number.
+
+        Raises Drift (files are broken, away or held), Stale, NotReady, or Unwritable.
+        """
         self.adopt()
         head = self.view()
         if self.held is not None:
