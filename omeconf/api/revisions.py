@@ -16,6 +16,11 @@ from omeconf.api.writing import (
     service_of,
 )
 from omeconf.daemon import views
+from omeconf.errors import NotFound
+
+MOST = 2**53
+"""The largest number that every JSON reader takes as it is."""
+DIGITS = len(str(MOST))
 
 
 async def list_all(request: Request) -> Response:
@@ -28,7 +33,7 @@ async def list_all(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """One revision, with its files."""
-    service, number = service_of(request), request.path_params["number"]
+    service, number = service_of(request), _known(request.path_params["number"])
     found = await on_writer(request, service.repository.history.get, number)
     files = await on_writer(
         request, views.files, service.repository, number, hide_secrets=hides_secrets(request)
@@ -38,7 +43,7 @@ async def get(request: Request) -> Response:
 
 async def diff(request: Request) -> Response:
     """What a revision changed: by path, as a plan, and as unified text."""
-    number = request.path_params["number"]
+    number = _known(request.path_params["number"])
     against = _number(request, "against", -1)
     found = await on_writer(
         request,
@@ -58,6 +63,7 @@ async def rollback(request: Request) -> Response:
     number = body.get("revision") if isinstance(body, dict) else None
     if not isinstance(number, int) or isinstance(number, bool):
         raise ApiError(400, 'the body is {"revision": NUMBER}')
+    _known(number)
     by, why, confirm_s = caller_of(request).name, message_of(request), confirm_seconds(request)
     committed = await on_writer(request, service.rollback, number, by, why, confirm_s=confirm_s)
     written = await finish(request, committed)
@@ -71,11 +77,16 @@ async def confirm(request: Request) -> Response:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    try:
-        number = int(text)
-    except ValueError:
-        raise ApiError(400, f'{name} is a whole number, not "{text}"') from None
-    if number > 2**62:
-        raise ApiError(400, f"{name} is too large")
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > DIGITS or int(text) > MOST:
+        raise ApiError(400, f'{name} is a whole number up to {MOST}, not "{text}"')
+    return int(text)
+
+
+def _known(number: int) -> int:
+    """A revision's number. Raises NotFound for one that the history could not even look for."""
+    if not 0 < number <= MOST:
+        raise NotFound(f"there is no revision {number}")
     return number

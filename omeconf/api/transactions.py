@@ -18,6 +18,7 @@ from omeconf.api.writing import (
     is_dry,
     message_of,
     must_be_few,
+    must_be_known,
     on_writer,
     service_of,
     tags_of,
@@ -107,6 +108,7 @@ async def put_document(request: Request) -> Response:
     if condition is None:
         raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
     condition(before)
+    must_be_known(request)
     data = await request.body()
     if is_dry(request):
         found = await on_writer(request, service.repository.check_with, file, data)

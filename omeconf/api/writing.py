@@ -19,6 +19,7 @@ from omeconf.core.plan import Plan
 from omeconf.core.revision import Origin
 from omeconf.core.rules import unaddressable
 from omeconf.core.violation import Severity, Violation
+from omeconf.daemon.confirm import LONGEST_S
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Committed, Service
 from omeconf.errors import Refused
@@ -76,6 +77,7 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
     condition = precondition(request, resource) if resource is not None else None
     if condition is not None:
         condition(service.view())  # a stale one needs no writer
+    must_be_known(request)
     if is_dry(request):
         return await _preview(request, edits, condition)
     candidate = Candidate(0, edits, caller_of(request).name, message_of(request))
@@ -86,9 +88,19 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
         Origin.API,
         confirm_s=confirm_seconds(request),
         precondition=condition,
-        reload=request.query_params.get("reload") != "skip",
+        reload="reload" not in request.query_params,
     )
     return await finish(request, committed)
+
+
+def must_be_known(request: Request) -> None:
+    """Raise ApiError 400 for a query option that says nothing we know, used or not."""
+    _flag(request, "dryRun")
+    _flag(request, "atomic")
+    confirm_seconds(request)
+    reload = request.query_params.get("reload", "skip")
+    if reload != "skip":
+        raise ApiError(400, f'reload is skip, or left out; not "{reload}"')
 
 
 def is_dry(request: Request) -> bool:
@@ -111,9 +123,12 @@ def confirm_seconds(request: Request) -> float | None:
     """``?confirm=SECONDS``: take it back unless it is confirmed in time. Raises ApiError."""
     text = request.query_params.get("confirm")
     try:
-        return None if text is None else float(text)
+        seconds = None if text is None else float(text)
     except ValueError:
         raise ApiError(400, f'confirm is a number of seconds, not "{text}"') from None
+    if seconds is not None and not 0 < seconds <= LONGEST_S:
+        raise ApiError(400, f"confirm is more than 0 and at most {LONGEST_S:.0f} seconds")
+    return seconds
 
 
 async def finish(request: Request, committed: Committed) -> Written:
@@ -171,6 +186,7 @@ async def create_all(
     item that was created.
     """
     must_be_few(batch)
+    must_be_known(request)
     refused = any(wanted.refusal is not None for wanted in batch)
     is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
