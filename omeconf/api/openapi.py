@@ -132,7 +132,6 @@ def describe(schema: Schema) -> Doc:
 
     paths: dict[str, Doc] = {}
     for path, methods in {**ROUTES, **RUNTIME}.items():
-        shown = re.sub(r":(name|int|path)}", "}", path)
         for method, handler in methods.items():
             known = OPERATIONS.get((path, method), {})
             if path in RUNTIME:
@@ -140,7 +139,7 @@ def describe(schema: Schema) -> Doc:
             operation = _operation(path, method, handler.__doc__ or "", known)
             if path in OPEN:
                 operation["security"] = []
-            paths.setdefault(shown, {})[method.lower()] = operation
+            paths.setdefault(shown_path(path), {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -167,8 +166,13 @@ def describe(schema: Schema) -> Doc:
     }
 
 
+def shown_path(path: str) -> str:
+    """The path of a route as the document has it: ``/v1/vhosts/{vhost}``."""
+    return re.sub(r":(name|int|path)}", "}", path)
+
+
 def _name(path: str, method: str) -> str:
-    words = re.sub(r":(name|int|path)}", "", path).replace("{", "by ")
+    words = shown_path(path).replace("{", "by ")
     parts = re.findall(r"[A-Za-z0-9]+", words.replace("omeconf", ""))
     return method.lower() + "".join(part[0].upper() + part[1:] for part in parts if part != "v1")
 
@@ -203,6 +207,7 @@ def _things(kind: str, path: str, *, is_changed: bool) -> dict[tuple[str, str], 
         (whole, "POST"): {
             "body": array(ref(kind)),
             "answer": array(one),
+            "mixed": array({"anyOf": [one, envelope(None)]}),
             "parameters": [*WRITES, ATOMIC],
             "writes": True,
             "statuses": (207, 424),
@@ -334,7 +339,8 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
 }
 """What the routes take and answer; one that is not here answers with some object.
 
-success: the status of a success, None if there can be none; headers: what a success has besides.
+success: the status of a success, None if there can be none; headers: what a success always has;
+mixed: what is answered with 207.
 """
 
 
@@ -378,6 +384,8 @@ def _answer(path: str, status: int, known: Doc) -> Doc:
     }
     if is_success:
         kind, shown = known.get("answer_type", "application/json"), known.get("answer", ANY)
+        if status == 207:
+            shown = known["mixed"]
         answer["content"] = {kind: {"schema": shown}}
         if "links" in known:
             answer["links"] = known["links"]

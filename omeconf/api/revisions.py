@@ -61,6 +61,8 @@ async def rollback(request: Request) -> Response:
     service = service_of(request)
     body = read_body(await request.body())
     number = body.get("revision") if isinstance(body, dict) else None
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
     if not isinstance(number, int) or isinstance(number, bool):
         raise ApiError(400, 'the body is {"revision": NUMBER}')
     _known(number)

@@ -22,7 +22,7 @@ _changes = 0
 
 
 @schemathesis.hook
-def after_call(context: HookContext, case: Any, response: Any) -> None:
+def after_call(_context: HookContext, case: Any, response: Any) -> None:
     """Back to revision 1 when something may be gone; nothing on hold or to be confirmed."""
     global _changes
     is_dry = "omeconf-plan" in response.headers
