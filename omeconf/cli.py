@@ -357,3 +357,90 @@ def resume(socket_path: Path, *, as_json: bool) -> None:
     found = Client(socket_path).resume()
     click.echo(json.dumps(found, indent=2) if as_json else
                f"resumed: revision {found['revision']} is the newest")  # fmt: skip
+
+
+@main.command()
+@click.argument("first", type=int, required=False)
+@click.argument("second", type=int, required=False)
+@_SOCKET
+@_JSON
+def diff(first: int | None, second: int | None, socket_path: Path, *, as_json: bool) -> None:
+    """Show what changed, and what had to restart: FIRST to SECOND.
+
+    With one number: what that revision changed. With none: what the engine does not run yet.
+    """
+    from omeconf.client import Client
+
+    client = Client(socket_path)
+    if first is None:
+        numbers = client.status()["revision"]
+        first, second = numbers["running"], numbers["head"]
+        if first is None or second is None or first == second:
+            click.echo("the engine runs the newest revision", err=True)
+            return
+    found = client.diff(first) if second is None else client.diff(second, first)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(found["text"], nl=False)
+    for item in found["plan"]:
+        name = "/".join(filter(None, (item.get("virtualHost"), item.get("application"))))
+        click.echo(f"{item['action']} {item['scope']} {name}".rstrip(), err=True)
+    if not found["plan"]:
+        click.echo("nothing restarts", err=True)
+
+
+@main.command()
+@click.argument("revision", type=int)
+@click.option("--file", "name", default="Server.xml", show_default=True, help="Which file.")
+@_SOCKET
+@_JSON
+def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
+    """Print a file as it was in a REVISION; with --json the revision and all its files."""
+    from omeconf.client import Client
+
+    found = Client(socket_path).revision(revision)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif name in found["files"]:
+        click.echo(found["files"][name], nl=False)
+    else:
+        known = ", ".join(found["files"])
+        raise OmeconfError(f"revision {revision} has no file {name}; it has {known}")
+
+
+@main.command()
+@_SOCKET
+@_JSON
+def retry(socket_path: Path, *, as_json: bool) -> None:
+    """Do again, now, what failed to reload or waits for somebody."""
+    from omeconf.client import Client
+
+    client = Client(socket_path)
+    newest = client.reloads()
+    if not newest:
+        raise OmeconfError("nothing was reloaded yet")
+    found = client.retry(newest[0]["id"])
+    first, last = found["revisions"]
+    click.echo(json.dumps(found, indent=2) if as_json else
+               f"reload {found['id']} of revisions {first} to {last}")  # fmt: skip
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["read", "write", "admin"]),
+    default="read",
+    show_default=True,
+    help="What it may do.",
+)
+def token(name: str, role: str) -> None:
+    """Make a token for NAME: prints it once, and the lines for omeconf.toml."""
+    import hashlib
+    import secrets
+
+    made = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(made.encode()).hexdigest()
+    click.echo(f"token: {made}", err=True)
+    click.echo(f'[[api.tokens]]\nname = "{name}"\nrole = "{role}"\nsha256 = "{digest}"')

@@ -42,6 +42,27 @@ class Client:
         ]
         return found
 
+    def revision(self, number: int) -> dict[str, Any]:
+        """One revision, with its files."""
+        found: dict[str, Any] = self._call("GET", f"/omeconf/v1/revisions/{number}")
+        return found
+
+    def diff(self, number: int, against: int | None = None) -> dict[str, Any]:
+        """What a revision changed; against its parent, unless told."""
+        query = "" if against is None else f"?against={against}"
+        found: dict[str, Any] = self._call("GET", f"/omeconf/v1/revisions/{number}/diff{query}")
+        return found
+
+    def reloads(self) -> list[dict[str, Any]]:
+        """Reloads, newest first."""
+        found: list[dict[str, Any]] = self._call("GET", "/omeconf/v1/reloads")["reloads"]
+        return found
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        """Do a failed or waiting reload again."""
+        found: dict[str, Any] = self._call("POST", f"/omeconf/v1/reloads/{job_id}:retry")
+        return found
+
     def rollback(
         self, number: int, message: str = "", *, confirm_s: float | None = None
     ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ unknown name, or a value of the wrong kind, is an error that names the file and 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -82,7 +83,12 @@ class Reload:
     """How long a request waits for its reload before it answers "pending"."""
     on_failure: Literal["revert", "keep"] = "revert"
     """What becomes of revisions made over the API when their reload fails."""
-    on_failure_manual: Literal["keep"] = "keep"
+    on_failure_manual: Literal["keep", "revert"] = "keep"
+    """And of manual edits."""
+    backoff_s: float = 1.0
+    """How long to wait before a failed or unreachable reload is tried again; twice as long each
+    time, up to longest_backoff_s."""
+    longest_backoff_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,8 @@ class Hook:
 
     run: tuple[str, ...] = ()
     """The command and its arguments; no shell."""
-    use: Literal["", "systemd"] = ""
-    """A built-in hook instead of a command."""
+    use: Literal["", "systemd", "engine"] = ""
+    """A built-in hook instead of a command: restart a unit, or the engine's own REST API."""
     unit: str = ""
     """The unit that the built-in hook systemd restarts."""
     on: tuple[str, ...] = ("application", "virtualHost", "server")
@@ -120,6 +126,20 @@ class Engine:
     release: str = "0.21"
     env_file: str = ""
     """NAME=value lines: the engine's environment, for ${env:...}; unknown without it."""
+    config_dir: str = ""
+    """The engine's own folder, in which the last good configuration is published for it."""
+    mode: Literal["live", "plain"] = "live"
+    """live: the published file has no virtual hosts, they are made over the engine's API; plain:
+    it has everything, and the engine restarts as a whole."""
+    url: str = ""
+    """Where the engine's own API listens, http://127.0.0.1:18081; "" if it has none."""
+    token_file: str = ""
+    """The file with the token of the engine's own API."""
+    compare_every_s: float = 30.0
+    """How often everything that the engine runs is compared with what it was given; whether it
+    is there at all, every [watch] look_every_s."""
+    on_drift: Literal["show", "repair"] = "show"
+    """What to do when the engine runs something else than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +179,7 @@ def parse(text: str, *, file: str = "omeconf.toml") -> Settings:
         settings: Settings = _build(Settings, tables, "")
         for number, hook in enumerate(settings.hooks, 1):
             _check_hook(hook, f"hooks {number}")
+        _check_engine(settings)
     except _Wrong as error:
         raise BadSettings(f"{file}: {error}") from None
     return settings
@@ -185,12 +206,24 @@ class _Wrong(Exception):
 
 def _check_hook(hook: Hook, where: str) -> None:
     if bool(hook.run) == bool(hook.use):
-        raise _Wrong(f'{where}: give either run = [...] or use = "systemd"')
+        raise _Wrong(f'{where}: give either run = [...] or use = "systemd" or "engine"')
     if hook.use == "systemd" and not hook.unit:
         raise _Wrong(f'{where}: use = "systemd" needs unit = "..."')
     for scope in hook.on:
         if scope not in SCOPES:
             raise _Wrong(f'{where}.on: "{scope}" is not one of {", ".join(SCOPES)}')
+
+
+def _check_engine(settings: Settings) -> None:
+    engine = settings.engine
+    uses = any(hook.use == "engine" for hook in settings.hooks)
+    if (uses or engine.url) and not (engine.url and engine.token_file):
+        raise _Wrong("engine: give url and token_file of the engine's own API")
+    if engine.url and not re.fullmatch(r"http://[^/\s]+:[0-9]+/?", engine.url):
+        raise _Wrong(f'engine.url must be like "http://127.0.0.1:18081", not "{engine.url}"')
+    if uses and engine.mode == "plain":
+        raise _Wrong('engine.mode must be "live" for use = "engine": what the engine reads from '
+                     "its file is read-only to its API")  # fmt: skip
 
 
 def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:

@@ -1,4 +1,8 @@
-"""uvicorn's HTTP protocol with limits for headers and slow clients, and the peer of a socket."""
+"""uvicorn's HTTP protocol with limits for headers and slow clients, and the peer of a socket.
+
+Each request of a connection has its own time: for its headers; and, once it has been answered,
+for what of its body is still to come, which is read and dropped so that the answer arrives.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import socket
 import struct
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from omeconf.settings import Api
 
 MOST_HEADER_BYTES = 32768
-"""Request line and headers of one request; the connection of a longer one is closed."""
+"""Request line and headers of one request; a longer one is 400, and its connection is closed."""
 
 
 def protocol(settings: Api) -> type[asyncio.Protocol]:
@@ -23,38 +28,75 @@ def protocol(settings: Api) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.header_bytes = 0
-            self.is_headed = False
+            self.header_bytes = self.unended_bytes = 0
+            self.is_idle = True
+            """Whether no request is being read: the one before was read to its end."""
+            self.is_heading = False
+            """Whether a request is being read whose headers have not ended."""
+            self.patience: asyncio.TimerHandle | None = None
             self.app_state = {**self.app_state, "peer": _peer(transport)}
-            self.patience = self.loop.call_later(settings.header_timeout_s, self.give_up)
+            self.wait(settings.header_timeout_s)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self.patience.cancel()
+            self.wait(None)
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            if self.is_idle and self.patience is None:
+                self.wait(settings.header_timeout_s)
+            was_heading = self.is_heading
+            super().data_received(data)
+            if was_heading and self.is_heading:
+                self.unended_bytes += len(data)  # the parser keeps what has no end yet
+                if self.unended_bytes > MOST_HEADER_BYTES:
+                    self.transport.close()
+
         def on_message_begin(self) -> None:
-            self.header_bytes, self.is_headed = 0, False
+            self.header_bytes = self.unended_bytes = 0
+            self.is_idle, self.is_heading = False, True
+            self.wait(settings.header_timeout_s)
             super().on_message_begin()
 
-        def data_received(self, data: bytes) -> None:
-            if not self.is_headed:
-                self.header_bytes += len(data)
-            super().data_received(data)
-            if not self.is_headed and self.header_bytes > MOST_HEADER_BYTES:
-                self.transport.close()
+        def on_url(self, url: bytes) -> None:
+            self.count(len(url))
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.count(len(name) + len(value) + len(": \r\n"))
+            super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self.is_headed = True
-            self.patience.cancel()
+            self.is_heading = False
+            self.wait(None)
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
+            self.is_idle = True
+            self.wait(None)
             super().on_message_complete()
-            self.patience.cancel()
-            self.header_bytes, self.is_headed = 0, False
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self.is_idle and self.patience is None:
+                self.wait(settings.body_timeout_s)
+
+        def count(self, more: int) -> None:
+            self.header_bytes += more
+            self.unended_bytes = 0
+            if self.header_bytes > MOST_HEADER_BYTES:
+                raise httptools.HttpParserError("the headers are too large")
+
+        def wait(self, seconds: float | None) -> None:
+            """Give up after so many seconds, instead of whenever it was before."""
+            if self.patience is not None:
+                self.patience.cancel()
+            self.patience = None if seconds is None else self.loop.call_later(seconds, self.give_up)
 
         def give_up(self) -> None:
-            if not self.is_headed:
+            self.patience = None
+            if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
+                self.wait(settings.header_timeout_s)  # it is us whom everything waits for
+            else:
                 self.transport.close()
 
     return Limited

@@ -27,6 +27,7 @@ DOORS = {
     "uvicorn": {"server.py", "transport.py"},
     "jsonpatch": {"core/mapping.py"},
     "prometheus_client": {"api/metrics.py"},
+    "httpx2": {"api/runtime.py"},
     "uvloop": {"server.py"},
     "click": {"cli.py", "report.py"},
     "sqlite3": {"store/history.py"},

@@ -17,7 +17,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omeconf import errors
@@ -251,7 +251,7 @@ class _Outer:
                 await self.app(scope, receive, send_with)
         finally:
             self.state.metrics.answered(
-                scope["method"] if scope["method"] in cors.METHODS else "OTHER",
+                scope["method"] if scope["method"] in cors.METHODS.split(", ") else "OTHER",
                 scope.get("route_path", "none"),
                 status,
                 time.monotonic() - began,
@@ -300,7 +300,7 @@ class _Gate:
         most = self.service.settings.api.max_body_bytes
         text = f"The body is larger than {most} bytes"
         length = request.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > most:
+        if not length.isdecimal() or len(length) > 18 or int(length) > most:
             raise ApiError(413, text)
         left, patience_s = most, self.service.settings.api.body_timeout_s
         is_whole = False
@@ -340,7 +340,7 @@ def _message(request: Request, error: ApiError) -> str:
     """As a single answer has it, in the form of the release that is asked for."""
     app = request.scope.get("app")
     if app is not None and app.state.service.settings.api.compat == "0.12":
-        return f"{error.text} ({error.status})"
+        return f"{error.text.removeprefix('[Config] ')} ({error.status})"
     return error.message
 
 
@@ -366,6 +366,8 @@ def _on_not_authorized(request: Request, error: Exception) -> Response:
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(request.scope)
     text = {
         404: "Controller not found",
         405: f"Method not allowed; allowed: {headers.get('Allow', '')}",
@@ -380,6 +382,15 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
         )
     failure = ApiError(error.status_code, text)
     return answer_error(error.status_code, _message(request, failure), headers=headers)
+
+
+def _allowed(scope: Scope) -> str:
+    """Every method of every route that fits a path, as Allow has them."""
+    found = {"OPTIONS"}
+    for route in scope["app"].routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods
+    return ", ".join(sorted(found))
 
 
 def _near(path: str) -> str:
@@ -415,7 +426,8 @@ def _on_error(request: Request, error: Exception) -> Response:
         if first.code == DROPPED:
             status, prefix = 409, "[HTTP] "
     if _is_own(request):
-        return manage.problem(status, str(error), violations)
+        is_refused = isinstance(error, errors.Refused)
+        return manage.problem(422 if is_refused else status, str(error), violations)
     if "/outputProfiles" in request.scope["path"] and prefix == "[Config] ":
         text, prefix = f"[Config] {text}", "[HTTP] "
     return answer_error(status, _message(request, ApiError(status, text, prefix=prefix)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omeconf.api.envelope import ApiError, answer, config_error, read_body
+from omeconf.api.conditions import Resource, must_match
+from omeconf.api.envelope import ApiError, answer, config_error, not_found, read_body
 from omeconf.api.reading import hides_secrets, in_seed_form, read
 from omeconf.api.vhosts import find_virtual_host
 from omeconf.api.writing import (
@@ -60,7 +61,9 @@ def find_application(head: Head, virtual_host: str, name: str) -> EffectiveEleme
             return head.checked.root.find(path.application(host.key or "", name))
     except NotFound:
         pass
-    raise ApiError(404, f"Could not find the application: [{virtual_host}/{name}]") from None
+    known = [each.key or "" for each in host.every("Applications/Application")]
+    text = f"Could not find the application: [{virtual_host}/{name}]"
+    raise not_found(text, name, known) from None
 
 
 def show(application: EffectiveElement, *, hide_secrets: bool = False) -> Json:
@@ -70,14 +73,7 @@ def show(application: EffectiveElement, *, hide_secrets: bool = False) -> Json:
 
 async def list_all(request: Request) -> Response:
     """GET .../apps: the names."""
-    vhost = request.path_params["vhost"]
-
-    def names(head: Head) -> Json:
-        host = find_virtual_host(head, vhost)
-        found = [application.key or "" for application in host.every("Applications/Application")]
-        return [name for name in found if name != TEMPLATE]
-
-    return read(request, names)
+    return read(request, _names(request))
 
 
 async def get(request: Request) -> Response:
@@ -95,9 +91,10 @@ async def get(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """POST .../apps: an array of applications, in one revision."""
-    body = read_body(await request.body())
-    vhost = request.path_params["vhost"]
+    names, vhost = _names(request), request.path_params["vhost"]
     head = service_of(request).view()
+    must_match(request, head, names)
+    body = read_body(await request.body())
     host = find_virtual_host(head, vhost)
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
@@ -124,13 +121,19 @@ async def create(request: Request) -> Response:
         request,
         batch,
         lambda head, name: in_seed_form(request, show(find_application(head, vhost, name))),
+        resource=names,
     )
 
 
 async def change(request: Request) -> Response:
     """PATCH (or PUT) .../apps/{app}: merged into what is there; null removes."""
-    body = read_body(await request.body())
     vhost, app = request.path_params["vhost"], request.path_params["app"]
+
+    def shown(head: Head) -> Json:
+        return show(find_application(head, vhost, app))
+
+    must_match(request, service_of(request).view(), shown)
+    body = read_body(await request.body())
     find_application(service_of(request).view(), vhost, app)
     if not isinstance(body, dict):
         raise ApiError(400, "Request body must be an object")
@@ -140,9 +143,9 @@ async def change(request: Request) -> Response:
     written = await write(
         request,
         Edit(Verb.MERGE, path.application(vhost, app), body),
-        resource=lambda head: show(find_application(head, vhost, app)),
+        resource=shown,
     )
-    value = show(find_application(written.head, vhost, app))
+    value = shown(written.head)
     tag = (
         {}
         if is_dry(request)
@@ -161,3 +164,14 @@ async def delete(request: Request) -> Response:
         resource=lambda head: show(find_application(head, vhost, app)),
     )
     return answer(headers=written.headers)
+
+
+def _names(request: Request) -> Resource:
+    vhost = request.path_params["vhost"]
+
+    def names(head: Head) -> Json:
+        host = find_virtual_host(head, vhost)
+        found = [application.key or "" for application in host.every("Applications/Application")]
+        return [name for name in found if name != TEMPLATE]
+
+    return names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -79,7 +78,7 @@ def authorize(
     if scheme.lower() == "basic":
         try:
             given = base64.b64decode(credential, validate=True)
-        except binascii.Error:
+        except ValueError:  # also for what is not ASCII
             raise NotAuthorized("Invalid credential format") from None
     elif scheme.lower() == "bearer" and bearer:
         given = credential.encode()

@@ -57,6 +57,13 @@ def precondition(request: Request, resource: Resource) -> Precondition | None:
     return ask
 
 
+def must_match(request: Request, head: Head, resource: Resource) -> None:
+    """Raise Stale if what If-Match asks for is not so now: that needs no body and no writer."""
+    condition = precondition(request, resource)
+    if condition is not None:
+        condition(head)
+
+
 def is_known(request: Request, tag: str) -> bool:
     """Whether the caller has it already (If-None-Match): then 304 is enough."""
     header = request.headers.get("If-None-Match")

@@ -18,6 +18,12 @@ from omeconf.store.repository import Head
 
 METHODS = "OPTIONS, HEAD, GET, POST, PUT, PATCH, DELETE"
 SAFE = ("GET", "HEAD", "OPTIONS")
+FRAMING = ("connection", "content-length", "content-type", "date", "transfer-encoding", "upgrade")
+"""What says how an answer is to be read: no custom header may change it."""
+EXPOSED = (
+    "Allow, ETag, Omeconf-Advice, Omeconf-Hint, Omeconf-Plan, Omeconf-Reload, Omeconf-Request-Id, "
+    "Omeconf-Revision, Retry-After, WWW-Authenticate"
+)
 
 
 def headers(head: Head | None, request: Request) -> dict[str, str]:
@@ -35,9 +41,7 @@ def headers(head: Head | None, request: Request) -> dict[str, str]:
             found["Access-Control-Allow-Headers"] = asked
         if allowed != "*":
             found["Access-Control-Allow-Credentials"] = "true"
-        found["Access-Control-Expose-Headers"] = (
-            "ETag, Omeconf-Revision, Omeconf-Reload, Omeconf-Advice, Omeconf-Plan"
-        )
+        found["Access-Control-Expose-Headers"] = EXPOSED
     return found | _custom(policy)
 
 
@@ -52,7 +56,7 @@ def is_foreign_write(head: Head | None, request: Request) -> bool:
     if origin is not None and origin.partition("://")[2] == request.headers.get("Host"):
         return False
     policy, env = _policy(head)
-    return policy is None or not _allowed(policy, env, origin or "")
+    return policy is None or _allowed(policy, env, origin or "") not in ("*", origin)
 
 
 def _policy(head: Head | None) -> tuple[EffectiveElement | None, Mapping[str, str] | None]:
@@ -87,6 +91,8 @@ def _custom(policy: EffectiveElement) -> dict[str, str]:
     found: dict[str, str] = {}
     for header in policy.all("Header"):
         key, value = header.value("Key"), header.value("Value")
-        if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key) and value.isprintable():
+        if key.lower() in FRAMING or not value.isprintable():
+            continue
+        if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
             found[key] = value.encode("ascii", "replace").decode()
     return found

@@ -6,7 +6,8 @@ Keys come out sorted, compact and with non-ASCII escaped, as the engine writes t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,15 @@ class ApiError(Exception):
     def item_text(self) -> str:
         """As an item of a batch has it."""
         return f"[Config] {self.text}" if self.prefix == "[Config] " else self.text
+
+
+def not_found(text: str, name: str, known: Iterable[str]) -> ApiError:
+    """404; a hint names what is there and looks like what was asked for."""
+    error = ApiError(404, text)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        error.headers["Omeconf-Hint"] = f"near: {near[0]}".encode("ascii", "replace").decode()
+    return error
 
 
 def config_error(text: str) -> ApiError:
@@ -103,6 +113,8 @@ def read_body(data: bytes) -> Json:
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
         _must_be_shallow(found)
+        if "\\u" in text:
+            _must_be_unicode(found)
         return found
     except json.JSONDecodeError as error:
         where = f"* Line {error.lineno}, Column {error.colno}"
@@ -136,6 +148,14 @@ def _must_be_shallow(value: Json) -> None:
             return
         level = inner
     raise ValueError(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def _must_be_unicode(value: Json) -> None:
+    """Raise ValueError for halves of surrogate pairs, which stand for no character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("an escape stands for no character") from None
 
 
 def _no_constant(name: str) -> None:

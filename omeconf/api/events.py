@@ -32,6 +32,8 @@ async def stream(request: Request) -> Response:
         after = None if text is None else int(text)
     except ValueError:
         raise ApiError(400, f'the id of an event is a whole number, not "{text}"') from None
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_sent(request, after), headers=headers, media_type="text/event-stream")
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from omeconf import __version__
 from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.writing import caller_of, on_writer, service_of
+from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, service_of
 from omeconf.core.violation import Violation
 from omeconf.store.disk import shipped_xsd
 
@@ -39,17 +39,18 @@ async def status(request: Request) -> Response:
 
 async def reloads(request: Request) -> Response:
     """The pending, the running and the last ended reloads, newest first."""
-    jobs = service_of(request).reloader.jobs
-    return JSONResponse({"reloads": [job.as_json() for job in jobs]})
+    return JSONResponse({"reloads": await on_writer(request, service_of(request).reloads)})
 
 
 async def reload(request: Request) -> Response:
     """One reload: what it covers, what it did, how it ended."""
-    return JSONResponse(service_of(request).job(request.path_params["id"]).as_json())
+    job_id = request.path_params["id"]
+    return JSONResponse(await on_writer(request, service_of(request).reload, job_id))
 
 
 async def retry(request: Request) -> Response:
     """Do a failed or waiting reload again."""
+    must_not_be_dry(request)
     service = service_of(request)
     job = await on_writer(request, service.retry, request.path_params["id"])
     return JSONResponse(job.as_json(), 202)
@@ -57,6 +58,7 @@ async def retry(request: Request) -> Response:
 
 async def hold(request: Request) -> Response:
     """Adopt nothing and refuse edits until resume, over restarts."""
+    must_not_be_dry(request)
     text = await request.body()
     body = read_body(text) if text.strip() else {}
     reason = body.get("reason", "") if isinstance(body, dict) else None
@@ -68,6 +70,7 @@ async def hold(request: Request) -> Response:
 
 async def resume(request: Request) -> Response:
     """Adopt again, beginning with what lies on disk now."""
+    must_not_be_dry(request)
     return JSONResponse(await on_writer(request, service_of(request).resume))
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf import __version__
-from omeconf.api.runtime import APP_ACTIONS, HOST_ACTIONS, STREAM_ACTIONS
+from omeconf.api.runtime import APP_ACTIONS, HOST_ACTIONS
 from omeconf.api.schemas import (
     ANY,
     NUMBER,
@@ -69,6 +69,7 @@ EXAMPLES = {
     "profile": "source",
     "stream": "stream",
     "channel": "channel",
+    "action": "sendEvent",
     "rest": "vhosts/default",
     "number": 1,
     "id": "1",
@@ -78,7 +79,7 @@ ACTIONS = {
     "/v1/vhosts/{vhost:name}:{action:name}": HOST_ACTIONS,
     "/v1/vhosts/{vhost:name}/apps/{app:name}:{action:name}": APP_ACTIONS,
 }
-"""What stands for {action}; all else below an application is an action of a stream."""
+"""What may stand for {action}; of a stream the engine knows."""
 
 WRITES = [MESSAGE, CONFIRM, SKIP, DRY]
 EDITS = [*WRITES, IF_MATCH]
@@ -116,7 +117,8 @@ REASONS = {
     424: "Not done, since another item was refused",
     428: "A condition is needed",
     501: "For the engine itself, and omeconf is not connected to one",
-    502: "The reload failed, and the change was taken back",
+    502: "The reload failed, and the change was taken back; or the engine is away",
+    504: "The engine does not answer in time",
     503: "Not now: nothing good is known yet, the disk refuses, or too many wait",
 }
 
@@ -135,7 +137,7 @@ def describe(schema: Schema) -> Doc:
         for method, handler in methods.items():
             known = OPERATIONS.get((path, method), {})
             if path in RUNTIME:
-                known = {"success": None, "statuses": () if method == "GET" else (501,)}
+                known = PASSED_ON
             operation = _operation(path, method, handler.__doc__ or "", known)
             if path in OPEN:
                 operation["security"] = []
@@ -208,7 +210,7 @@ def _things(kind: str, path: str, *, is_changed: bool) -> dict[tuple[str, str], 
             "body": array(ref(kind)),
             "answer": array(one),
             "mixed": array({"anyOf": [one, envelope(None)]}),
-            "parameters": [*WRITES, ATOMIC],
+            "parameters": [*EDITS, ATOMIC],
             "writes": True,
             "statuses": (207, 424),
             "links": links("$response.body#/0/response/name"),
@@ -294,9 +296,9 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (_ONE, "GET"): {"answer": ref("RevisionWithFiles")},
     (f"{_ONE}/diff", "GET"): {"parameters": [AGAINST], "answer": ref("Difference")},
     (f"{_O}/rollback", "POST"): {
-        "parameters": [MESSAGE, CONFIRM],
+        "parameters": [MESSAGE, CONFIRM, DRY],
         "body": {**record({"revision": REVISION_NUMBER}), "examples": [{"revision": 1}]},
-        "answer": ref("Revision"),
+        "answer": ref("RolledBack"),
         "writes": True,
         "headers": _STORED,
         "links": _to_revision("$response.body#/number"),
@@ -339,9 +341,13 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
 }
 """What the routes take and answer; one that is not here answers with some object.
 
-success: the status of a success, None if there can be none; headers: what a success always has;
+success: the status of a success; headers: what a success always has;
 mixed: what is answered with 207.
 """
+
+
+PASSED_ON: Doc = {"statuses": (409, 501, 502, 504)}
+"""What the engine answers to; it may answer otherwise too, as its own documentation says."""
 
 
 def _operation(path: str, method: str, text: str, known: Doc) -> Doc:
@@ -361,9 +367,8 @@ def _operation(path: str, method: str, text: str, known: Doc) -> Doc:
 
 
 def _statuses(known: Doc) -> list[int]:
-    success = known.get("success", 200)
     return sorted({
-        *(() if success is None else (success,)),
+        known.get("success", 200),
         *((304,) if IF_NONE_MATCH in known.get("parameters", ()) else ()),
         *known.get("statuses", ()),
         *(ERRORS_WRITE if known.get("writes") else ERRORS_READ),
@@ -405,7 +410,7 @@ def _header(name: str, known: Doc) -> Doc:
 
 def _path_parameter(path: str, name: str, kind: str) -> Doc:
     schema = REVISION_NUMBER if kind == "int" else {"type": "string", "minLength": 1}
-    if name == "action":
-        schema = {"enum": list(ACTIONS.get(path, STREAM_ACTIONS))}
+    if path in ACTIONS and name == "action":
+        schema = {"enum": list(ACTIONS[path])}
     shown = {"name": name, "in": "path", "required": True, "schema": schema}
-    return {**shown, "example": EXAMPLES[name]} if name in EXAMPLES else shown
+    return {**shown, "example": EXAMPLES[name]} if "type" in schema else shown

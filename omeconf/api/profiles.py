@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from omeconf.api.apps import find_application
-from omeconf.api.envelope import ApiError, answer, read_body
+from omeconf.api.conditions import Resource, must_match
+from omeconf.api.envelope import ApiError, answer, not_found, read_body
 from omeconf.api.reading import read
 from omeconf.api.writing import (
     Wanted,
@@ -28,24 +29,19 @@ from omeconf.store.repository import Head
 
 def find_profile(head: Head, vhost: str, app: str, name: str) -> EffectiveElement:
     """An output profile by name. Raises ApiError 404 in the engine's words."""
-    find_application(head, vhost, app)
+    application = find_application(head, vhost, app)
     assert head.checked.root is not None
     try:
         return head.checked.root.find(path.output_profile(vhost, app, name))
     except NotFound:
-        where = f"[{vhost}/{app}/{name}]"
-        raise ApiError(404, f"Could not find the output profile: {where}") from None
+        known = [each.key or "" for each in application.every("OutputProfiles/OutputProfile")]
+        text = f"Could not find the output profile: [{vhost}/{app}/{name}]"
+        raise not_found(text, name, known) from None
 
 
 async def list_all(request: Request) -> Response:
     """GET .../outputProfiles: the names."""
-    vhost, app = request.path_params["vhost"], request.path_params["app"]
-
-    def names(head: Head) -> Json:
-        found = find_application(head, vhost, app).every("OutputProfiles/OutputProfile")
-        return [profile.key or "" for profile in found]
-
-    return read(request, names)
+    return read(request, _names(request))
 
 
 async def get(request: Request) -> Response:
@@ -56,8 +52,10 @@ async def get(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """POST .../outputProfiles: an array of profiles, in one revision and one restart."""
-    body = read_body(await request.body())
+    names = _names(request)
     vhost, app = request.path_params["vhost"], request.path_params["app"]
+    must_match(request, service_of(request).view(), names)
+    body = read_body(await request.body())
     application = find_application(service_of(request).view(), vhost, app)
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
@@ -78,14 +76,22 @@ async def create(request: Request) -> Response:
             edit = Edit(Verb.CREATE, path.output_profile(vhost, app, name), item)
             batch.append(Wanted(name, edit))
     return await create_all(
-        request, batch, lambda head, name: to_json(find_profile(head, vhost, app, name))
+        request,
+        batch,
+        lambda head, name: to_json(find_profile(head, vhost, app, name)),
+        resource=names,
     )
 
 
 async def replace(request: Request) -> Response:
     """PATCH (or PUT) .../outputProfiles/{profile}: the body takes the place of all but name."""
-    body = read_body(await request.body())
     vhost, app, name = (request.path_params[key] for key in ("vhost", "app", "profile"))
+
+    def shown(head: Head) -> Json:
+        return to_json(find_profile(head, vhost, app, name))
+
+    must_match(request, service_of(request).view(), shown)
+    body = read_body(await request.body())
     find_profile(service_of(request).view(), vhost, app, name)
     if not isinstance(body, dict):
         raise ApiError(400, "Request body must be an object")
@@ -97,9 +103,9 @@ async def replace(request: Request) -> Response:
     written = await write(
         request,
         Edit(Verb.REPLACE, path.output_profile(vhost, app, name), whole),
-        resource=lambda head: to_json(find_profile(head, vhost, app, name)),
+        resource=shown,
     )
-    value = to_json(find_profile(written.head, vhost, app, name))
+    value = shown(written.head)
     tag = (
         {}
         if is_dry(request)
@@ -118,6 +124,16 @@ async def delete(request: Request) -> Response:
         resource=lambda head: to_json(find_profile(head, vhost, app, name)),
     )
     return answer(headers=written.headers)
+
+
+def _names(request: Request) -> Resource:
+    vhost, app = request.path_params["vhost"], request.path_params["app"]
+
+    def names(head: Head) -> Json:
+        found = find_application(head, vhost, app).every("OutputProfiles/OutputProfile")
+        return [profile.key or "" for profile in found]
+
+    return names
 
 
 def _check(request: Request, item: Json) -> None:

@@ -6,15 +6,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.reading import hides_secrets
+from omeconf.api.reading import effect, hides_secrets
 from omeconf.api.writing import (
     caller_of,
     confirm_seconds,
+    dry,
     finish,
+    is_dry,
     message_of,
+    must_be_known,
+    must_not_be_dry,
+    must_reload,
     on_writer,
     service_of,
 )
+from omeconf.core.diff import changes
+from omeconf.core.plan import plan
 from omeconf.daemon import views
 from omeconf.errors import NotFound
 
@@ -33,7 +40,7 @@ async def list_all(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """One revision, with its files."""
-    service, number = service_of(request), _known(request.path_params["number"])
+    service, number = service_of(request), _existing(request.path_params["number"])
     found = await on_writer(request, service.repository.history.get, number)
     files = await on_writer(
         request, views.files, service.repository, number, hide_secrets=hides_secrets(request)
@@ -43,7 +50,7 @@ async def get(request: Request) -> Response:
 
 async def diff(request: Request) -> Response:
     """What a revision changed: by path, as a plan, and as unified text."""
-    number = _known(request.path_params["number"])
+    number = _existing(request.path_params["number"])
     against = _number(request, "against", -1)
     found = await on_writer(
         request,
@@ -65,7 +72,11 @@ async def rollback(request: Request) -> Response:
         number = int(number)
     if not isinstance(number, int) or isinstance(number, bool):
         raise ApiError(400, 'the body is {"revision": NUMBER}')
-    _known(number)
+    _existing(number)
+    must_be_known(request)
+    must_reload(request)
+    if is_dry(request):
+        return await _would(request, number)
     by, why, confirm_s = caller_of(request).name, message_of(request), confirm_seconds(request)
     committed = await on_writer(request, service.rollback, number, by, why, confirm_s=confirm_s)
     written = await finish(request, committed)
@@ -74,8 +85,27 @@ async def rollback(request: Request) -> Response:
 
 async def confirm(request: Request) -> Response:
     """What was written with ?confirm=SECONDS stays."""
+    must_not_be_dry(request)
     by = caller_of(request).name
     return JSONResponse(await on_writer(request, service_of(request).confirm, by))
+
+
+async def _would(request: Request, number: int) -> Response:
+    """What a rollback would change."""
+    service = service_of(request)
+    head = service.view()
+    found = await on_writer(request, service.repository.at, number)
+    service.repository.judge(found, head.checked)
+    written = dry(head, plan(changes(head.checked.root, found.root)))
+    shown = {**head.revision.as_json(), **effect(request, head.checked, found)}
+    return JSONResponse(shown, headers=written.headers)
+
+
+def _existing(number: int) -> int:
+    """A number that a revision may have. Raises NotFound."""
+    if not 0 < number < 2**62:
+        raise NotFound(f"there is no revision {number}")
+    return number
 
 
 def _number(request: Request, name: str, default: int) -> int:
@@ -85,10 +115,3 @@ def _number(request: Request, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > DIGITS or int(text) > MOST:
         raise ApiError(400, f'{name} is a whole number up to {MOST}, not "{text}"')
     return int(text)
-
-
-def _known(number: int) -> int:
-    """A revision's number. Raises NotFound for one that the history could not even look for."""
-    if not 0 < number <= MOST:
-        raise NotFound(f"there is no revision {number}")
-    return number

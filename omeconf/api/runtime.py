@@ -1,57 +1,127 @@
 """What of the engine's API is no configuration: streams, statistics, records, pushes, actions.
 
-That is passed through to the engine; while omeconf knows of none, a GET is 404 and the rest 501.
+It is passed through to the engine with the engine's own token, streaming both ways. While omeconf
+knows of no engine, a GET is 404 and the rest 501; while the engine is away, it is 502.
 """
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import Response
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
+import httpx2
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from omeconf.api.apps import find_application
 from omeconf.api.envelope import ApiError
+from omeconf.api.writing import service_of
 
 APP_ACTIONS = ("startRecord", "stopRecord", "records", "startPush", "stopPush", "pushes")
 HOST_ACTIONS = ("reloadCertificate",)
-STREAM_ACTIONS = (
-    "startHlsDump",
-    "stopHlsDump",
-    "hlsDumps",
-    "sendEvent",
-    "sendEvents",
-    "concludeHlsLive",
-    "sendSubtitles",
-    "enableStt",
-    "disableStt",
-    "sttStatus",
-)
+NEEDED = {
+    "startRecord": ("FILE",),
+    "startPush": ("Push", "RTMPPush", "MPEGTSPush", "SRTPush"),
+}
+"""Publishers without which an action cannot be; the engine only says that there is no such
+application. The first is the one to add."""
+
+TIMEOUT = httpx2.Timeout(60.0, connect=3.0)
+"""Seconds without a byte in either direction."""
+
+_HOP_BY_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade",
+}  # fmt: skip
+_OURS = {"authorization", "host", "cookie", "expect"}
 
 
 async def version(request: Request) -> Response:
-    """GET /v1/version: that of the engine."""
-    return _without_engine(request)
+    """The version of the engine."""
+    return await _pass(request)
 
 
 async def passed_on(request: Request) -> Response:
-    """Everything below streams, channels and statistics."""
-    return _without_engine(request)
+    """Streams, channels and statistics of the engine."""
+    return await _pass(request)
 
 
 async def host_action(request: Request) -> Response:
-    """POST /v1/vhosts/{vhost}:{action}."""
-    return _action(request, HOST_ACTIONS)
+    """An action of the engine on a virtual host."""
+    if request.path_params["action"] not in HOST_ACTIONS:
+        raise ApiError(404, "Controller not found")
+    return await _pass(request)
 
 
 async def app_action(request: Request) -> Response:
-    """POST (or GET) .../apps/{app}:{action}."""
-    return _action(request, APP_ACTIONS)
-
-
-def _action(request: Request, known: tuple[str, ...]) -> Response:
-    if request.path_params["action"] not in known:
+    """An action of the engine on an application: records and pushes."""
+    vhost, app, action = (request.path_params[name] for name in ("vhost", "app", "action"))
+    if action not in APP_ACTIONS:
         raise ApiError(404, "Controller not found")
-    return _without_engine(request)
+    if action in NEEDED:
+        application = find_application(service_of(request).view(), vhost, app)
+        if not any(application.below(f"Publishers/{name}") for name in NEEDED[action]):
+            raise ApiError(
+                404,
+                f"The application [{vhost}/{app}] cannot do that: "
+                f"add <{NEEDED[action][0]} /> to its <Publishers>",
+            )
+    return await _pass(request)
 
 
-def _without_engine(request: Request) -> Response:
-    status = 404 if request.method in ("GET", "HEAD") else 501
-    raise ApiError(status, "This is for the engine itself, and omeconf is not connected to one")
+async def _pass(request: Request) -> Response:
+    engine = service_of(request).engine
+    if engine is None or engine.api is None:
+        status = 404 if request.method in ("GET", "HEAD") else 501
+        raise ApiError(status, "This is for the engine itself, and omeconf is not connected to one")
+    api = engine.api
+    client = _client(request)
+    path = request.scope.get("raw_path", b"").decode("latin-1") or request.scope["path"]
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    headers = [
+        (name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP | _OURS
+    ]
+    headers.append(("authorization", api.authorization))
+    has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+    sent = client.build_request(
+        request.method,
+        f"http://{api.host}:{api.port}{path}" + (f"?{query}" if query else ""),
+        headers=headers,
+        content=_body(request) if has_body else None,
+    )
+    try:
+        answer = await client.send(sent, stream=True)
+    except httpx2.TimeoutException:
+        raise ApiError(504, "the engine does not answer in time") from None
+    except httpx2.HTTPError as error:
+        raise ApiError(502, f"the engine at {api.host}:{api.port} is away: {error}") from None
+    kept = {
+        name: value
+        for name, value in answer.headers.items()
+        if name not in _HOP_BY_HOP and not name.startswith("access-control-")
+    }
+    return StreamingResponse(_chunks(answer), answer.status_code, kept)
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    with suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            yield chunk
+
+
+async def _chunks(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    finally:
+        await answer.aclose()
+
+
+def _client(request: Request) -> httpx2.AsyncClient:
+    """One client for all, so that connections to the engine are kept."""
+    state = request.app.state
+    if getattr(state, "engine_client", None) is None:
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
+        state.engine_client = httpx2.AsyncClient(timeout=TIMEOUT, limits=limits, trust_env=False)
+    client: httpx2.AsyncClient = state.engine_client
+    return client

@@ -168,6 +168,7 @@ _MAYBE_TEXT: Doc = {"type": ["string", "null"]}
 _MAYBE_NUMBER: Doc = {"type": ["integer", "null"]}
 _MAYBE_RELOAD: Doc = {"anyOf": [ref("Reload"), NULL]}
 _EFFECT = {"changes": array(ref("Change")), "plan": array(ref("PlanItem")), "diff": TEXT}
+_VIOLATIONS = {"violations": array(ref("Violation"))}
 _REVISION = {
     "number": NUMBER,
     "parent": NUMBER,
@@ -212,13 +213,19 @@ OURS: dict[str, Doc] = {
         ],
     },
     "Committed": record(
-        {"revision": NUMBER, "reload": {"enum": ["ok", "none", "pending", "failed"]}, **_EFFECT}
+        {
+            "revision": NUMBER,
+            "reload": {"enum": ["ok", "none", "pending", "failed"]},
+            **_VIOLATIONS,
+            **_EFFECT,
+        }
     ),
     "Checked": record(
-        {"good": SWITCH, "violations": array(ref("Violation")), **_EFFECT},
+        {"good": SWITCH, **_VIOLATIONS, **_EFFECT},
         optional=("changes", "plan", "diff"),
     ),
     "Revision": record(_REVISION),
+    "RolledBack": record({**_REVISION, **_EFFECT}, optional=("changes", "plan", "diff")),
     "RevisionWithFiles": record(
         {**_REVISION, "files": {"type": "object", "additionalProperties": TEXT}}
     ),
@@ -254,8 +261,13 @@ OURS: dict[str, Doc] = {
             "id": TEXT,
             "revisions": array(NUMBER),
             "state": {
-                "enum": ["pending", "running", "waiting", "healthy", "failed", "reverted"],
+                "enum": [
+                    *("pending", "running", "waiting"),
+                    *("healthy", "failed", "reverted", "superseded"),
+                ]
             },
+            **dict.fromkeys(("made", "began", "ended"), _MAYBE_TEXT),
+            "tries": NUMBER,
             "plan": array(ref("PlanItem")),
             "calls": array(
                 record({"command": {}, "code": {"type": ["integer", "null"]}, "output": TEXT})

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf.api.auth import ADMIN
-from omeconf.api.conditions import is_known, precondition
+from omeconf.api.conditions import is_known, must_match, precondition
 from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.reading import hides_secrets
+from omeconf.api.reading import effect, hides_secrets
 from omeconf.api.writing import (
+    Written,
     caller_of,
     confirm_seconds,
+    dry,
     finish,
     is_dry,
     message_of,
     must_be_few,
     must_be_known,
+    must_reload,
     on_writer,
     service_of,
     tags_of,
@@ -26,9 +29,9 @@ from omeconf.api.writing import (
 )
 from omeconf.core.check import Checked
 from omeconf.core.check import check as check_snapshot
-from omeconf.core.diff import changes, unified
+from omeconf.core.diff import changes
 from omeconf.core.edit import Candidate, Edit, Verb
-from omeconf.core.mapping import Json, to_json
+from omeconf.core.mapping import HIDDEN, Json, to_json
 from omeconf.core.path import Path
 from omeconf.core.plan import plan
 from omeconf.core.secrets import masked
@@ -37,11 +40,14 @@ from omeconf.store.repository import Head
 
 SERVER = Path.parse("/Server")
 BELOW_HOSTS = "/Server/VirtualHosts/"
+MAX_COPIES = 10
+"""Operations "copy" of one request: each can double what there is."""
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 
 
 async def commit(request: Request) -> Response:
     """Several edits as one revision: a list, a JSON merge patch or a JSON Patch of all."""
+    must_match(request, service_of(request).view(), _whole)
     edits = _edits(request, read_body(await request.body()))
     if caller_of(request).role != ADMIN and not all(
         str(edit.path).startswith(BELOW_HOSTS) for edit in edits
@@ -49,14 +55,9 @@ async def commit(request: Request) -> Response:
         raise ApiError(403, "only the role admin may change what is outside of the virtual hosts")
     before = service_of(request).view()
     written = await write(request, *edits, resource=_whole)
-    return JSONResponse(
-        {
-            "revision": written.head.revision.number,
-            "reload": written.headers["Omeconf-Reload"],
-            **_effect(request, before.checked, written.head.checked),
-        },
-        headers=written.headers,
-    )
+    head = written.head
+    tag = {} if is_dry(request) else {"ETag": tags_of(request).of("/Server", _whole(head), head)}
+    return _written(request, before.checked, written, tag)
 
 
 async def get(request: Request) -> Response:
@@ -80,9 +81,8 @@ async def check(request: Request) -> Response:
     else:
         found = await on_writer(request, _check_disk, request)
     head = repository.head
-    effect = _effect(request, head.checked, found) if head and found.is_good else {}
-    violations = [violation.as_json() for violation in found.violations]
-    return JSONResponse({"good": found.is_good, "violations": violations, **effect})
+    what = effect(request, head.checked, found) if head and found.is_good else {}
+    return JSONResponse({"good": found.is_good, **_violations(found), **what})
 
 
 async def document(request: Request) -> Response:
@@ -109,12 +109,16 @@ async def put_document(request: Request) -> Response:
         raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
     condition(before)
     must_be_known(request)
+    must_reload(request)
     data = await request.body()
-    if is_dry(request):
+    if is_dry(request) or HIDDEN.encode() in data:
         found = await on_writer(request, service.repository.check_with, file, data)
-        service.repository.judge(found, before.checked)
-        effect = _effect(request, before.checked, found)
-        return JSONResponse({"revision": before.revision.number, "reload": "none", **effect})
+        _must_show_secrets(found, file)
+        if is_dry(request):
+            service.repository.judge(found, before.checked)
+            would = Head(before.revision, found)
+            found_plan = plan(changes(before.checked.root, found.root))
+            return _written(request, before.checked, dry(would, found_plan))
     candidate = Candidate(0, (), caller_of(request).name, message_of(request))
     committed = await on_writer(
         request,
@@ -127,14 +131,27 @@ async def put_document(request: Request) -> Response:
     )
     written = await finish(request, committed)
     tag = tags_of(request).of(f"file:{file}", _text(written.head, file), written.head)
+    return _written(request, before.checked, written, {"ETag": tag})
+
+
+def _written(
+    request: Request, before: Checked, written: Written, headers: dict[str, str] | None = None
+) -> Response:
+    """What became of a write, or what would: revision, reload, violations, diff and plan."""
+    now = written.head.checked
     return JSONResponse(
         {
             "revision": written.head.revision.number,
             "reload": written.headers["Omeconf-Reload"],
-            **_effect(request, before.checked, written.head.checked),
+            **_violations(now),
+            **effect(request, before, now),
         },
-        headers=written.headers | {"ETag": tag},
+        headers=written.headers | (headers or {}),
     )
+
+
+def _violations(found: Checked) -> dict[str, Json]:
+    return {"violations": [violation.as_json() for violation in found.violations]}
 
 
 def _edits(request: Request, body: Json) -> list[Edit]:
@@ -144,20 +161,33 @@ def _edits(request: Request, body: Json) -> list[Edit]:
             raise ApiError(400, "a merge patch of the configuration is an object")
         return [Edit(Verb.MERGE, SERVER, body)]
     if kind == JSON_PATCH:
-        tests = isinstance(body, list) and any(
-            isinstance(each, dict) and each.get("op") == "test" for each in body
-        )
-        if not tests and "If-Match" not in request.headers:
-            raise ApiError(428, "a JSON Patch needs a test, or If-Match: its indexes shift")
-        return [Edit(Verb.PATCH, SERVER, body)]
+        edits = [Edit(Verb.PATCH, SERVER, body)]
+        _must_be_safe(request, edits)
+        return edits
     found = body.get("edits") if isinstance(body, dict) else None
     if not isinstance(found, list) or not found:
         raise ApiError(400, 'the body is {"edits": [{"verb": ..., "path": ..., "value": ...}]}')
     must_be_few(found)
-    return [_edit(each) for each in found]
+    edits = [_edit(request, each) for each in found]
+    _must_be_safe(request, [edit for edit in edits if edit.verb is Verb.PATCH])
+    return edits
 
 
-def _edit(value: Json) -> Edit:
+def _must_be_safe(request: Request, patches: Sequence[Edit]) -> None:
+    """Raise ApiError for JSON Patches that name nothing to hold on to, or are too much to do."""
+    copies = 0
+    for patch in patches:
+        operations = patch.value if isinstance(patch.value, list) else []
+        must_be_few(operations)
+        kinds = [each.get("op") for each in operations if isinstance(each, dict)]
+        if "test" not in kinds and "If-Match" not in request.headers:
+            raise ApiError(428, "a JSON Patch needs a test, or If-Match: its indexes shift")
+        copies += kinds.count("copy")
+    if copies > MAX_COPIES:
+        raise ApiError(413, f"more than {MAX_COPIES} copies in one request")
+
+
+def _edit(request: Request, value: Json) -> Edit:
     if not isinstance(value, dict) or not set(value) <= {"verb", "path", "value"}:
         raise ApiError(400, 'an edit is {"verb": ..., "path": ..., "value": ...}')
     try:
@@ -170,19 +200,16 @@ def _edit(value: Json) -> Edit:
         raise ApiError(400, f"the path of an edit: {error}") from None
     if not path.steps or path.steps[0] != SERVER.steps[0]:
         raise ApiError(400, "the path of an edit begins with /Server")
+    if path.names not in service_of(request).repository.schema.items:
+        raise ApiError(400, f"the path of an edit: there can be no {path}")
     return Edit(verb, path, value.get("value"))
 
 
-def _effect(request: Request, old: Checked, new: Checked) -> dict[str, Any]:
-    """What would change, restart, and be written."""
-    found = changes(old.root, new.root)
-    hide = hides_secrets(request)
-    before, after = (masked(each) if hide else each.snapshot for each in (old, new))
-    return {
-        "changes": [change.as_json() for change in found],
-        "plan": plan(found).as_json(),
-        "diff": unified(before, after),
-    }
+def _must_show_secrets(found: Checked, file: str) -> None:
+    """Raise ApiError 422 if a file was saved as a reader sees it, with its secrets hidden."""
+    for node in found.root.descendants() if found.root else ():
+        if node.item.is_secret and node.element.value == HIDDEN and node.document.file == file:
+            raise ApiError(422, f'{node.path} is "{HIDDEN}", which only stands for a secret')
 
 
 def _check_disk(request: Request) -> Checked:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omeconf.api.envelope import ApiError, answer, config_error, read_body
+from omeconf.api.conditions import must_match
+from omeconf.api.envelope import ApiError, answer, config_error, not_found, read_body
 from omeconf.api.reading import hides_secrets, read
 from omeconf.api.writing import (
     Wanted,
     check_new_name,
     create_all,
+    must_be_few,
     service_of,
     sound,
     write,
@@ -30,17 +32,14 @@ def find_virtual_host(head: Head, name: str) -> EffectiveElement:
     try:
         return root.find(path.virtual_host(name))
     except NotFound:
-        raise ApiError(404, f"Could not find the virtual host: [{name}]") from None
+        known = [host.key or "" for host in root.every("VirtualHosts/VirtualHost")]
+        text = f"Could not find the virtual host: [{name}]"
+        raise not_found(text, name, known) from None
 
 
 async def list_all(request: Request) -> Response:
     """GET /v1/vhosts: the names."""
-
-    def names(head: Head) -> Json:
-        assert head.checked.root is not None
-        return [host.key or "" for host in head.checked.root.every("VirtualHosts/VirtualHost")]
-
-    return read(request, names)
+    return read(request, _names)
 
 
 async def get(request: Request) -> Response:
@@ -53,11 +52,13 @@ async def get(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """POST /v1/vhosts: an array of virtual hosts, in one revision; what is wrong fails alone."""
-    body = read_body(await request.body())
     service = service_of(request)
+    must_match(request, service.view(), _names)
+    body = read_body(await request.body())
     _must_be_writable(request, "*")
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
+    must_be_few(body)
     root = service.view().checked.root
     assert root is not None
     taken = {host.key for host in root.every("VirtualHosts/VirtualHost")}
@@ -78,7 +79,7 @@ async def create(request: Request) -> Response:
             else:
                 taken.add(name)
                 batch.append(Wanted(name, Edit(Verb.CREATE, path.virtual_host(name), item)))
-    return await create_all(request, await sound(request, batch), _show)
+    return await create_all(request, await sound(request, batch), _show, resource=_names)
 
 
 async def delete(request: Request) -> Response:
@@ -92,6 +93,11 @@ async def delete(request: Request) -> Response:
         resource=lambda head: _show(head, name),
     )
     return answer(headers=written.headers)
+
+
+def _names(head: Head) -> Json:
+    assert head.checked.root is not None
+    return [host.key or "" for host in head.checked.root.every("VirtualHosts/VirtualHost")]
 
 
 def _show(head: Head, name: str, *, hides: bool = False) -> Json:

@@ -78,6 +78,7 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
     if condition is not None:
         condition(service.view())  # a stale one needs no writer
     must_be_known(request)
+    wants_reload = _wants_reload(request)
     if is_dry(request):
         return await _preview(request, edits, condition)
     candidate = Candidate(0, edits, caller_of(request).name, message_of(request))
@@ -88,19 +89,17 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
         Origin.API,
         confirm_s=confirm_seconds(request),
         precondition=condition,
-        reload="reload" not in request.query_params,
+        reload=wants_reload,
     )
     return await finish(request, committed)
 
 
 def must_be_known(request: Request) -> None:
     """Raise ApiError 400 for a query option that says nothing we know, used or not."""
-    _flag(request, "dryRun")
+    is_dry(request)
     _flag(request, "atomic")
     confirm_seconds(request)
-    reload = request.query_params.get("reload", "skip")
-    if reload != "skip":
-        raise ApiError(400, f'reload is skip, or left out; not "{reload}"')
+    _wants_reload(request)
 
 
 def is_dry(request: Request) -> bool:
@@ -116,7 +115,11 @@ def caller_of(request: Request) -> Caller:
 
 def message_of(request: Request) -> str:
     """Why, as the caller says; kept with the revision."""
-    return request.headers.get("Omeconf-Message", "")
+    raw = request.headers.get("Omeconf-Message", "").encode("latin-1")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def confirm_seconds(request: Request) -> float | None:
@@ -178,23 +181,29 @@ async def sound(request: Request, batch: Sequence[Wanted]) -> list[Wanted]:
 
 
 async def create_all(
-    request: Request, batch: Sequence[Wanted], show: Callable[[Head, str], Json]
+    request: Request,
+    batch: Sequence[Wanted],
+    show: Callable[[Head, str], Json],
+    *,
+    resource: Resource,
 ) -> Response:
     """Create the items of a batch in one revision; those refused by state fail alone.
 
     With ?atomic=true nothing is created if one is refused. show gives what is answered for an
-    item that was created.
+    item that was created; resource is the collection, of which If-Match speaks.
     """
-    must_be_few(batch)
     must_be_known(request)
     refused = any(wanted.refusal is not None for wanted in batch)
     is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
-    written = await write(request, *edits) if edits and not is_off else None
+    written = await write(request, *edits, resource=resource) if edits and not is_off else None
+    is_seed = service_of(request).settings.api.compat == "0.12"
     envelopes = []
     for wanted in batch:
         if wanted.refusal is not None:
-            envelopes.append(envelope(wanted.refusal.status, message=wanted.refusal.item_text))
+            refusal = wanted.refusal
+            text = refusal.text if is_seed else refusal.item_text
+            envelopes.append(envelope(refusal.status, message=text))
         elif written is not None:
             envelopes.append(envelope(200, show(written.head, wanted.name)))
         else:
@@ -220,18 +229,42 @@ async def _preview(
     request: Request, edits: tuple[Edit, ...], condition: Precondition | None
 ) -> Written:
     found = await on_writer(request, service_of(request).preview, edits, condition)
+    return dry(found.head, found.plan)
+
+
+def dry(head: Head, found: Plan) -> Written:
+    """What would come of a write, and restart."""
     headers = {
-        "Omeconf-Revision": str(found.base.revision.number),
+        "Omeconf-Revision": str(head.revision.number),
         "Omeconf-Reload": "none",
-        "Omeconf-Plan": plan_header(found.plan),
+        "Omeconf-Plan": plan_header(found),
     }
-    return Written(found.head, headers | _advice(found.head.checked.violations))
+    return Written(head, headers | _advice(head.checked.violations))
 
 
 def plan_header(plan: Plan) -> str:
     """What would restart, on one line; "nothing" if nothing would."""
     text = ", ".join(map(str, plan.items)) or "nothing"
     return text.encode("ascii", "replace").decode()
+
+
+def must_not_be_dry(request: Request) -> None:
+    """Raise ApiError for ?dryRun=true where nothing can be tried beforehand."""
+    if is_dry(request):
+        raise ApiError(400, "dryRun is not possible here")
+
+
+def must_reload(request: Request) -> None:
+    """Raise ApiError for ?reload=skip where that is not possible."""
+    if not _wants_reload(request):
+        raise ApiError(400, "reload=skip is not possible here")
+
+
+def _wants_reload(request: Request) -> bool:
+    text = request.query_params.get("reload")
+    if text not in (None, "skip"):
+        raise ApiError(400, f'reload is skip, or left out, not "{text}"')
+    return text is None
 
 
 def _flag(request: Request, name: str) -> bool:

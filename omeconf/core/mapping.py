@@ -12,6 +12,7 @@ engine's words. ``"$"`` is refused: the engine would read files by it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,17 +36,25 @@ BARE = {"OutputProfiles": "OutputProfile", "CrossDomains": "Url"}
 """Objects that a bare array may stand for, as the API of 0.12 documents it: that child's items."""
 
 
-def to_json(node: EffectiveElement, *, hide_secrets: bool = False) -> Json:
-    """An element and all below it as JSON. An object gives a dict, a leaf a scalar."""
+Leaf = Callable[[EffectiveElement], Json]
+
+
+def to_json(
+    node: EffectiveElement, *, hide_secrets: bool = False, leaf: Leaf | None = None
+) -> Json:
+    """An element and all below it as JSON. An object gives a dict, a leaf a scalar.
+
+    leaf: how a leaf is shown; as it is written, unless told.
+    """
     item = node.item
     if item.type is not None:
         if item.is_secret and hide_secrets:
             return HIDDEN
-        return typed(node.element.value, item.type)
+        return typed(node.element.value, item.type) if leaf is None else leaf(node)
 
     def entry(child: EffectiveElement) -> Json:
         # the engine shows a list item without children as null
-        value = to_json(child, hide_secrets=hide_secrets)
+        value = to_json(child, hide_secrets=hide_secrets, leaf=leaf)
         return None if value == {} else value
 
     flat = item.flat_child
@@ -57,7 +66,7 @@ def to_json(node: EffectiveElement, *, hide_secrets: bool = False) -> Json:
         if child_item.is_list and found:
             result[child_item.json] = [entry(child) for child in found]
         elif found:
-            result[child_item.json] = to_json(found[0], hide_secrets=hide_secrets)
+            result[child_item.json] = to_json(found[0], hide_secrets=hide_secrets, leaf=leaf)
     return result
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from omeconf.core.revision import Origin
 from omeconf.daemon.events import Events
 from omeconf.errors import BadBody, Conflict, Unwritable
-from omeconf.store.history import History
+from omeconf.store.history import WAY_BACK, History
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ class Confirmation:
 
     def arm(self, armed: Armed | None) -> None:
         """Put the way back on disk, or take it away. Raises Unwritable; then it is as before."""
+        self.history.set_marks(**{WAY_BACK: armed.since if armed else None})
         self.history.set_note(NOTE, str(armed) if armed else None)
         if armed is not None and armed != self.armed:
             self.events.emit("confirm", state="armed", **armed.as_json(self.clocks))

@@ -11,15 +11,20 @@ import enum
 import itertools
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from omeconf.core.diff import changes
 from omeconf.core.plan import Plan, plan
-from omeconf.daemon.hooks import Occasion, Outcome, call, calls, run
+from omeconf.daemon.engine import Unreachable
+from omeconf.daemon.engine_side import EngineSide
+from omeconf.daemon.hooks import Call, Occasion, Outcome, call, calls, run
+from omeconf.errors import OmeconfError
 from omeconf.settings import Settings
 from omeconf.store.repository import Head
 
@@ -28,6 +33,8 @@ log = logging.getLogger(__name__)
 
 KEPT = 100
 """So many ended reloads can be looked at."""
+MOST_OUTCOMES = 20
+"""So many outcomes of a reload that is tried again and again are kept."""
 
 
 class State(enum.StrEnum):
@@ -41,6 +48,8 @@ class State(enum.StrEnum):
     FAILED = "failed"
     REVERTED = "reverted"
     """It failed, and the revisions it covered were taken back."""
+    SUPERSEDED = "superseded"
+    """It failed, or was cut off, and a later one took over what it covered."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,6 +63,14 @@ class Job:
     plan: Plan = field(default_factory=Plan)
     state: State = State.PENDING
     outcomes: list[Outcome] = field(default_factory=list)
+    made: float = 0.0
+    """When it was asked for; this and the others in seconds since the epoch, 0 for not yet."""
+    began: float = 0.0
+    ended: float = 0.0
+    tries: int = 0
+    """How often it was begun: the engine may have been unreachable."""
+    is_replay: bool = False
+    """Whether the engine is given everything anew: it has come up without its virtual hosts."""
     done: Future[Job] = field(default_factory=Future)
     """Resolved with the job itself when it has ended, or waits for somebody."""
 
@@ -69,6 +86,10 @@ class Job:
             "revisions": [self.first, self.last],
             "state": self.state.value,
             "plan": self.plan.as_json(),
+            "made": _moment(self.made),
+            "began": _moment(self.began),
+            "ended": _moment(self.ended),
+            "tries": self.tries,
             "calls": [
                 {"command": o.command, "code": o.code, "output": o.output} for o in self.outcomes
             ],
@@ -88,10 +109,13 @@ class Reloader:
         on_begin: Callable[[Job], None],
         on_done: Callable[[Job], None],
         run_id: str,
+        clock: Callable[[], float] = time.time,
+        engine: EngineSide | None = None,
     ) -> None:
         """running is what the engine runs now, half_done what was being tried when we ended.
 
-        on_begin is told of a job before it does anything, on_done when it has ended.
+        on_begin is told of a job before it does anything, on_done when it has ended. engine is
+        there if omeconf knows of the engine itself, not only of hooks.
         """
         self.settings = settings
         self.server_xml = server_xml
@@ -104,9 +128,14 @@ class Reloader:
         self._ended: deque[Job] = deque(maxlen=KEPT)
         self.on_begin = on_begin
         self.on_done = on_done
+        self.clock = clock
+        self.engine = engine
         self._numbers = (f"{run_id}-{n}" for n in itertools.count(1))
         self._changed = threading.Condition()
         self._stopping = False
+        self._not_before = 0.0
+        """By the monotonic clock: until then what could not be done is not tried again."""
+        self._backoff_s = 0.0
         self._thread = threading.Thread(target=self._loop, name="reload", daemon=True)
 
     def start(self) -> None:
@@ -121,24 +150,29 @@ class Reloader:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def request(self, head: Head) -> Job:
+    def request(self, head: Head, *, is_replay: bool = False) -> Job:
         """Ask that the engine come to run head; gives the job that will see to it."""
         with self._changed:
             if self.pending is None:
                 # it covers all that was not well yet, also what an earlier job failed at
                 first = self.running.revision.number + 1 if self.running else 1
                 first = min(first, head.revision.number)
-                self.pending = Job(next(self._numbers), first, head)
+                self.pending = Job(next(self._numbers), first, head, made=self.clock())
             if head.revision.number >= self.pending.last:
                 self.pending.target = head
+            self.pending.is_replay |= is_replay
+            self._not_before = 0.0
             self._changed.notify_all()
             return self.pending
 
     def retry(self) -> Job | None:
-        """Do again what failed or waits; None if the engine runs head."""
+        """Do at once, or again, what failed or waits; None if the engine runs head."""
+        with self._changed:
+            if self.pending is not None:
+                self._not_before = 0.0
+                self._changed.notify_all()
+                return self.pending
         last = self.last
-        if self.pending is not None:
-            return self.pending
         if last is None or last.state not in (State.FAILED, State.WAITING):
             return None
         return self.request(last.target)
@@ -148,34 +182,6 @@ class Reloader:
         bases = [self.running, *self.half_done] if self.running else self.half_done
         found = [c for base in bases for c in changes(base.checked.root, target.checked.root)]
         return plan(found)
-
-    def _loop(self) -> None:
-        while True:
-            with self._changed:
-                while self.pending is None and not self._stopping:
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                quiet_s = self.settings.reload.quiet_s
-                if quiet_s:
-                    self._wait_for_quiet(quiet_s)
-                job, self.pending = self.pending, None
-                self.current = job
-            assert job is not None
-            try:
-                self._do(job)
-            except Exception as error:  # a job must end, whatever happens in it
-                log.exception("Cannot carry out reload %s", job.id)
-                job.outcomes.append(Outcome("omeconf", None, str(error)))
-                job.state = State.FAILED
-            with self._changed:
-                self.current, self.last = None, job
-                self._ended.append(job)
-            try:
-                self.on_done(job)
-            except Exception as error:  # and whoever waits for it must hear of it
-                log.error("Cannot record the outcome of reload %s: %s", job.id, error)
-            job.done.set_result(job)
 
     @property
     def jobs(self) -> list[Job]:
@@ -188,6 +194,103 @@ class Reloader:
     def is_alive(self) -> bool:
         """Whether its thread is at work."""
         return self._thread.is_alive()
+
+    # -- on its thread -----------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            job = self._next()
+            if job is not None:
+                self._carry_out(job)
+            elif self.engine is not None and not self._stopping:
+                self._look_at_engine()
+
+    def _next(self) -> Job | None:
+        """The pending job, when it is time; None when it is time to look at the engine."""
+        look_s = self.settings.watch.look_every_s if self.engine is not None else None
+        with self._changed:
+            until = time.monotonic() + look_s if look_s is not None else None
+            while not self._stopping:
+                now = time.monotonic()
+                if self.pending is not None and now >= self._not_before:
+                    if self.settings.reload.quiet_s:
+                        self._wait_for_quiet(self.settings.reload.quiet_s)
+                    job, self.pending = self.pending, None
+                    self.current = job
+                    return job
+                if self.pending is None and until is not None and now >= until:
+                    return None
+                ends = [self._not_before] if self.pending is not None else []
+                ends += [until] if until is not None and self.pending is None else []
+                self._changed.wait(min(ends) - now if ends else None)
+        return None
+
+    def _carry_out(self, job: Job) -> None:
+        job.began, job.tries = job.began or self.clock(), job.tries + 1
+        try:
+            self._do(job)
+        except Unreachable as error:
+            self._postpone(job, str(error))
+            return
+        except Exception as error:  # a job must end, whatever happens in it
+            if not isinstance(error, OmeconfError):
+                log.exception("Cannot carry out reload %s", job.id)
+            job.outcomes.append(Outcome("omeconf", None, str(error)))
+            job.state = State.FAILED
+        job.ended = self.clock()
+        with self._changed:
+            for earlier in self._ended:
+                if earlier.state is State.FAILED and earlier.last >= job.first:
+                    earlier.state = State.SUPERSEDED
+            self.current, self.last = None, job
+            self._ended.append(job)
+        try:
+            self.on_done(job)
+        except Exception as error:  # and whoever waits for it must hear of it
+            log.error("Cannot record the outcome of reload %s: %s", job.id, error)
+        if job.state is State.FAILED:
+            self._try_later(job)
+        elif job.state is State.HEALTHY:
+            self._backoff_s = 0.0
+        job.done.set_result(job)
+
+    def _postpone(self, job: Job, why: str) -> None:
+        """The engine is away: the job waits, with what comes meanwhile."""
+        log.warning("reload %s waits: %s", job.id, why)
+        job.outcomes = [*job.outcomes[-MOST_OUTCOMES:], Outcome("engine", None, why)]
+        job.state = State.PENDING
+        with self._changed:
+            newer = self.pending
+            if newer is not None:
+                job.target = newer.target
+                job.is_replay |= newer.is_replay
+                newer.state = State.SUPERSEDED
+                self._follow(newer, job)
+            self.current, self.pending = None, job
+            self._back_off()
+
+    def _follow(self, waiting: Job, other: Job) -> None:
+        """Whoever waits for one job waits for another, which has taken it over."""
+
+        def pass_on(_: Future[Job]) -> None:
+            waiting.state, waiting.outcomes = other.state, other.outcomes
+            waiting.done.set_result(waiting)
+
+        other.done.add_done_callback(pass_on)
+
+    def _try_later(self, job: Job) -> None:
+        """What failed, and was not taken back, is tried again after a while, by itself."""
+        with self._changed:
+            if self.pending is None and not self._stopping:
+                again = Job(next(self._numbers), job.first, job.target, made=self.clock())
+                again.is_replay = job.is_replay
+                self.pending = again
+                self._back_off()
+
+    def _back_off(self) -> None:
+        limits = self.settings.reload
+        self._backoff_s = min(self._backoff_s * 2 or limits.backoff_s, limits.longest_backoff_s)
+        self._not_before = time.monotonic() + self._backoff_s
 
     def _wait_for_quiet(self, quiet_s: float) -> None:
         """Wait until no further change has come for quiet_s, but not beyond longest_wait_s."""
@@ -207,12 +310,20 @@ class Reloader:
             job.state = State.WAITING
             log.warning("Restart needed: %s", ", ".join(map(str, job.plan.items)))
             return
-        if wanted:
+        if wanted or job.is_replay:
             self.half_done.append(job.target)
             self.on_begin(job)
+        if self.engine is not None:
+            self.engine.publish(job.target)
+            if job.is_replay:
+                outcome = self.engine.replay(job.target)
+                job.outcomes.append(outcome)
+                if not outcome.is_ok:
+                    self._failed(job, outcome)
+                    return
         told = Occasion(job.id, job.last, self.server_xml)
         for each in wanted:
-            outcome = self._try(each.hook.retries, lambda each=each: call(each, told))  # type: ignore[misc]
+            outcome = self._call(each, told, job)
             job.outcomes.append(outcome)
             if not outcome.is_ok:
                 self._failed(job, outcome)
@@ -232,13 +343,15 @@ class Reloader:
                 "revision %d runs: %s", job.last, ", ".join(str(item) for item in job.plan.items)
             )
 
-    def _try(self, retries: int, attempt: Callable[[], Outcome]) -> Outcome:
-        outcome = attempt()
-        for _ in range(retries):
+    def _call(self, each: Call, told: Occasion, job: Job) -> Outcome:
+        if each.hook.use == "engine" and self.engine is not None:
+            return self.engine.apply(Plan(each.items), self.running, job.target)
+        outcome = call(each, told)
+        for _ in range(each.hook.retries):
             if outcome.is_ok or self._stopping:
                 break
             log.warning("hook %s failed (%s), trying again", outcome.command, outcome.code)
-            outcome = attempt()
+            outcome = call(each, told)
         return outcome
 
     def _failed(self, job: Job, outcome: Outcome) -> None:
@@ -251,7 +364,24 @@ class Reloader:
             outcome.output[-400:],
         )
 
+    def _look_at_engine(self) -> None:
+        """See whether the engine has come back, or runs something else than it was given."""
+        assert self.engine is not None
+        target = self.running
+        if target is None:
+            return
+        try:
+            if self.engine.needs_replay(target):
+                self.request(target, is_replay=True)
+        except Exception:  # the thread must outlive whatever the engine answers
+            log.exception("Cannot look at the engine")
 
-def covered(jobs: Sequence[Job], revision: int) -> Job | None:
-    """The job that covers a revision, if it is among these."""
-    return next((job for job in jobs if job.first <= revision <= job.last), None)
+
+def _moment(seconds: float) -> str | None:
+    if not seconds:
+        return None
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

@@ -6,6 +6,7 @@ configuration (`view`) needs no thread, since a Head is a value.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Severity, Violation
 from omeconf.daemon import views
 from omeconf.daemon.confirm import Clocks, Confirmation
+from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.events import Events
 from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.daemon.running import Running
@@ -83,6 +85,8 @@ class Service:
         self.vitals: list[Callable[[], bool]] = []
         """Whether what must run besides us is at work."""
         self.running = Running(repository)
+        is_known = settings.engine.url or settings.engine.config_dir
+        self.engine = EngineSide(settings, self.events) if is_known else None
         self.on_head: list[Callable[[], None]] = []
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -114,14 +118,17 @@ class Service:
             on_begin=self._job_begins,
             on_done=self._wait_for_ending,
             run_id=format(int(self.repository.clock()), "x"),
+            clock=self.repository.clock,
+            engine=self.engine,
         )
         self.confirmation.load()
         self._expire_if_due()  # before anything is applied
         head = self._known = self.repository.head
         self.reloader.start()
         if head is not None and running is not None:
-            if self.reloader.half_done or running.revision != head.revision:
-                self.reloader.request(head)
+            is_live = self.engine is not None and self.engine.live is not None
+            if self.reloader.half_done or running.revision != head.revision or is_live:
+                self.reloader.request(head, is_replay=is_live)
             self._prune(at_once=True)
 
     def _report_places(self) -> None:
@@ -138,6 +145,14 @@ class Service:
             )
         if repository.folder.links(repository.main) > 1:
             log.warning("%s has other names (hard links), which will not see edits", path)
+        if self.settings.hooks and not (
+            self.settings.engine.config_dir or self.settings.api.listen
+        ):
+            log.warning(
+                "an engine that reads %s itself binds the port of its API too: give [engine] "
+                "config_dir, or another port with [api] listen",
+                path,
+            )
         if repository.history.set_aside is not None:
             log.error("The history was damaged; it is kept in %s", repository.history.set_aside)
         if repository.history.trouble:
@@ -162,7 +177,8 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """How things stand: three revisions apart, drift, reloads. On the writer."""
-        return views.status(self.repository, self.reloader, self.running, self.confirmation)
+        found = views.status(self.repository, self.reloader, self.running, self.confirmation)
+        return {**found, "engine": self.engine.as_json() if self.engine else None}
 
     # -- on the writer ---------------------------------------------------------------------
 
@@ -210,15 +226,27 @@ class Service:
 
     def retry(self, job_id: str) -> Job:
         """Do a failed or waiting reload again. Raises NotFound, or Conflict if it is well."""
-        self.job(job_id)
+        self.reload(job_id)
         job = self.reloader.retry()
         if job is None:
             raise Conflict("nothing has to be reloaded again: the engine runs the newest revision")
         return job
 
-    def job(self, job_id: str) -> Job:
-        """A recent reload by its id. Raises NotFound."""
-        found = next((job for job in self.reloader.jobs if job.id == job_id), None)
+    def reloads(self) -> list[dict[str, Any]]:
+        """Reloads, newest first: those of this run, and those on record from earlier ones."""
+        shown = [job.as_json() for job in self.reloader.jobs]
+        known = {each["id"] for each in shown}
+        kept = (json.loads(text) for text in self.repository.history.jobs())
+        for each in kept:
+            if each["id"] not in known:
+                if each["state"] in ("pending", "running"):
+                    each["state"] = "superseded"  # the daemon ended, and the next one took over
+                shown.append(each)
+        return shown
+
+    def reload(self, job_id: str) -> dict[str, Any]:
+        """A reload by its id. Raises NotFound."""
+        found = next((each for each in self.reloads() if each["id"] == job_id), None)
         if found is None:
             raise NotFound(f"there is no reload {job_id}, or it is too long ago")
         return found
@@ -456,7 +484,7 @@ class Service:
     def _job_begins(self, job: Job) -> None:
         """On the reload thread: note what is tried, so that a crash does not forget it."""
         self.running.note(trying=job.last)
-        self.events.emit("reload", **job.as_json())
+        self._keep(job)
 
     def _wait_for_ending(self, job: Job) -> None:
         """Called by the reload thread: the writer draws the consequences."""
@@ -472,13 +500,29 @@ class Service:
             self.running.is_assumed = False
             self.running.note(running=job.last, healthy=job.last, trying=None)
             self._to_revert = [each for each in self._to_revert if each.last > job.last]
-        elif job.state is State.FAILED and self.settings.reload.on_failure == "revert":
+        elif job.state is State.FAILED:
             self._revert(job)
         try:
             self.repository.history.set_reload(job.first, job.last, job.state.value)
         except Unwritable as error:
             log.warning("Cannot note the outcome of reload %s: %s", job.id, error)
-        self.events.emit("reload", **job.as_json())
+        self._keep(job)
+
+    def _keep(self, job: Job) -> None:
+        """Have a reload on record, and tell of it."""
+        shown = job.as_json()
+        try:
+            self.repository.history.set_job(job.id, job.made, json.dumps(shown))
+        except Unwritable as error:
+            log.warning("Cannot keep reload %s: %s", job.id, error)
+        self.events.emit("reload", **shown)
+
+    @property
+    def _reverted_origins(self) -> tuple[Origin, ...]:
+        """Whose revisions are taken back when their reload fails."""
+        limits = self.settings.reload
+        api = (Origin.API,) if limits.on_failure == "revert" else ()
+        return (*api, Origin.FILE) if limits.on_failure_manual == "revert" else api
 
     def _revert(self, job: Job) -> None:
         """Take back, on top of head, what a failed job covered and came over the API.
@@ -491,7 +535,7 @@ class Service:
         ours = [
             r.number
             for r in newer
-            if r.number <= job.last and r.origin is Origin.API and r.number not in gone
+            if r.number <= job.last and r.origin in self._reverted_origins and r.number not in gone
         ]
         if not ours:
             return

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from omeconf.core.schema import Schema, parse_release
-from omeconf.errors import BadSettings, Conflict, NotFound, Unwritable
+from omeconf.errors import BadSettings, Busy, Conflict, NotFound, Unwritable
 
 PREFIX, SUFFIX, UNFINISHED = ".omeconf-", ".tmp", ".part"
 """How our own files are named while they lie in a configuration folder."""
@@ -180,6 +180,25 @@ def has_writer(handle: int) -> bool:
         return error.errno == errno.EAGAIN
     fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def keep_others_out(handle: int) -> bool:
+    """Have everybody else who opens a file wait; False where that is not to be had.
+
+    Raises Busy if somebody has it open already.
+    """
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            raise Busy("the file is open in another program") from None
+        return False
+    return True
+
+
+def let_others_in(handle: int) -> None:
+    """End what `keep_others_out` began."""
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def sync_folder(folder: Path) -> None:

@@ -52,11 +52,20 @@ CREATE TABLE mark (
     name     TEXT PRIMARY KEY,
     revision INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE job (
+    id       TEXT PRIMARY KEY,
+    made     REAL NOT NULL,
+    detail   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE note (
     name     TEXT PRIMARY KEY,
     text     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+KEPT_JOBS = 200
+"""So many reloads are kept."""
+WAY_BACK = "confirm"
+"""The mark of the revision that is gone back to unless something is confirmed."""
 COPY_EVERY = 100
 """A full copy stands in at least every revision whose number is a multiple of this."""
 _LEVEL = 1
@@ -210,7 +219,8 @@ class History:
     def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
         """Forget revisions beyond the newest `keep`, and those made before `older_than`.
 
-        The newest stays whatever its age, its parent and every marked one; how many went. One
+        The newest stays whatever its age, its parent, every marked one, and all since the way
+        back of what waits to be confirmed; how many went. One
         that loses its parent gets a full copy first; so that this is not done for each commit,
         not at_once waits until a tenth of `keep` (at most COPY_EVERY) can go together.
         """
@@ -219,8 +229,9 @@ class History:
             gone = database.execute(
                 "SELECT number FROM revision WHERE number < ? AND (number <= ? OR time < ?)"
                 " AND number NOT IN (SELECT revision FROM mark)"
-                " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)",
-                (last, last - keep, older_than, last),
+                " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)"
+                " AND number < (SELECT coalesce(min(revision), ?) FROM mark WHERE name = ?)",
+                (last, last - keep, older_than, last, last, WAY_BACK),
             ).fetchall()
             if not gone or (not at_once and len(gone) < min(keep // 10, COPY_EVERY)):
                 return 0
@@ -251,6 +262,15 @@ class History:
                 database.execute("DELETE FROM note WHERE name = ?", (name,))
             else:
                 database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
+
+    def set_job(self, job_id: str, made: float, detail: str) -> None:
+        """Keep a reload, as JSON; the oldest beyond KEPT_JOBS go. Raises Unwritable."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?)", (job_id, made, detail))
+            database.execute(
+                "DELETE FROM job WHERE id NOT IN (SELECT id FROM job ORDER BY made DESC LIMIT ?)",
+                (KEPT_JOBS,),
+            )
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -287,6 +307,10 @@ class History:
             return {name: decode(data) for name, data in rows}
         except ValueError as error:
             raise Unwritable(f"the history is damaged at revision {number}: {error}") from error
+
+    def jobs(self) -> list[str]:
+        """The reloads that were kept, as JSON, newest first."""
+        return [str(row[0]) for row in self._select("SELECT detail FROM job ORDER BY made DESC")]
 
     def mark(self, name: str) -> int | None:
         """The revision of a mark (running, healthy, trying); None if it is not set."""

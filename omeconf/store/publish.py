@@ -33,7 +33,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from omeconf.errors import Busy, Conflict, Unwritable
-from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, has_writer, sync_folder, translated
+from omeconf.store.disk import (
+    PREFIX,
+    SUFFIX,
+    UNFINISHED,
+    has_writer,
+    keep_others_out,
+    let_others_in,
+    sync_folder,
+    translated,
+)
 
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
@@ -113,6 +122,8 @@ class Publisher:
         self.journals = journals
         self._mount_points: dict[Path, bool] = {}
         """What was found once; looked up anew when an exchange is refused."""
+        self._not_undone: list[Prepared] = []
+        """What is live although it was refused, since the disk would not take the old back."""
 
     def prepare(
         self,
@@ -155,15 +166,24 @@ class Publisher:
                 for folder in {each.target.parent for each in prepared}:
                     sync_folder(folder)
         except BaseException:
-            failures: list[Unwritable] = []
             for each in reversed(done):
                 try:
                     self._undo(each)
-                except Unwritable as error:
-                    failures.append(error)
-            if failures:
-                raise failures[0] from None
+                except Unwritable:
+                    self._not_undone.append(each)
             raise
+
+    def undo_rest(self) -> list[tuple[str, bytes]]:
+        """Undo what could not be undone before. Raises Unwritable while it still cannot."""
+        saves: list[tuple[str, bytes]] = []
+        while self._not_undone:
+            each = self._not_undone[0]
+            self._undo(each)
+            with translated("cannot sync the configuration folder"):
+                sync_folder(each.target.parent)
+            del self._not_undone[0]
+            saves += self.discard([each])
+        return saves
 
     def discard(self, prepared: Iterable[Prepared]) -> list[tuple[str, bytes]]:
         """Remove temporaries; one that cannot be removed is left for the next start.
@@ -173,6 +193,8 @@ class Publisher:
         """
         saves: list[tuple[str, bytes]] = []
         for each in prepared:
+            if each in self._not_undone:
+                continue
             with suppress(OSError):
                 if each.way in (Way.EXCHANGE, Way.REMOVE):
                     data = each.temporary.read_bytes()
@@ -264,7 +286,7 @@ class Publisher:
         """Write a file in place to the end. Raises Unwritable."""
         target = Path(os.path.realpath(self.folder / journal.file))
         with translated(f"cannot complete {journal.file}"):
-            _write_over(target, data)
+            _write_over(target, data, None, lambda: None)
             journal.path.unlink()
 
     # -- inside ----------------------------------------------------------------------------
@@ -333,10 +355,7 @@ class Publisher:
             return
         try:
             if each.way is Way.IN_PLACE:
-                if each.target.read_bytes() != each.base:
-                    raise Busy(f"{each.file} was changed by somebody else meanwhile")
-                done.append(each)
-                _write_over(each.target, each.new or b"")
+                _write_over(each.target, each.new or b"", each.base, lambda: done.append(each))
                 return
             if each.way is Way.EXCHANGE:
                 _exchange(each.temporary, each.target)
@@ -369,7 +388,7 @@ class Publisher:
                     each.target.unlink()
         elif each.base is not None:
             with translated(f"cannot put back {each.file}"):
-                _write_over(each.target, each.base)
+                _write_over(each.target, each.base, None, lambda: None)
 
 
 def is_torn(data: bytes, old: bytes, new: bytes) -> bool:
@@ -422,13 +441,27 @@ def _write_new(path: Path, data: bytes, prepare: Callable[[int], None]) -> None:
         raise
 
 
-def _write_over(target: Path, data: bytes) -> None:
-    """New bytes into a file as it is: nothing is cut off before all are written; synced."""
-    handle = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[], None]) -> None:
+    """New bytes into a file as it is: nothing is cut off before all are written; synced.
+
+    Meanwhile nobody else can open it, where the kernel grants a write lease: they wait. begin is
+    called before the first byte is written. Raises Busy if the file is not base any more, or
+    somebody has it open.
+    """
+    handle = os.open(target, os.O_RDWR | os.O_CLOEXEC)
     try:
+        has_lease = keep_others_out(handle)
+        if base is not None:
+            with os.fdopen(os.dup(handle), "rb") as file:
+                if file.read() != base:
+                    raise Busy(f"{target.name} was changed by somebody else meanwhile")
+        begin()
+        os.lseek(handle, 0, os.SEEK_SET)
         _write_all(handle, data)
         os.ftruncate(handle, len(data))
         os.fsync(handle)
+        if has_lease:
+            let_others_in(handle)
     finally:
         os.close(handle)
 
@@ -474,10 +507,25 @@ def _exchange(one: Path, other: Path) -> None:
     """
     if _rename(one, other, _EXCHANGE):
         return
-    aside = one.with_name(one.name.removesuffix(SUFFIX) + "-old" + SUFFIX)
+    aside = _another(one)
     os.link(other, aside)
-    one.rename(other)
+    try:
+        one.rename(other)
+    except BaseException:
+        aside.unlink()
+        raise
     aside.rename(one)
+
+
+def _another(temporary: Path) -> Path:
+    """Another name for a temporary of the same publication: recovery knows it, too."""
+    match = _OURS.fullmatch(temporary.name)
+    if match is None:
+        return temporary.with_name(f"{temporary.name}-{secrets.token_hex(4)}{SUFFIX}")
+    start, end = match.span(2)
+    return temporary.with_name(
+        f"{temporary.name[:start]}{secrets.token_hex(4)}{temporary.name[end:]}"
+    )
 
 
 def _link(one: Path, other: Path) -> None:

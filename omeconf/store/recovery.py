@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from omeconf.core.patch import forward, reverse
 from omeconf.errors import NotFound, Unwritable
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Files = Mapping[str, bytes]
+
+MOST_LOOKED_AT = 200
+"""So many revisions back a leftover is looked for in the history."""
 
 
 class Recovery:
@@ -48,7 +52,9 @@ class Recovery:
         left = list(self.publisher.leftovers(sorted({*files, *before})))
         if not left:
             return
-        ours = {each.file: each for each in left if each.is_ours}
+        ours = {
+            each.file: each for each in left if each.is_ours and each.data == files.get(each.file)
+        }
         changed = [f for f in {*files, *before} if files.get(f) != before.get(f)]
         live = [f for f in changed if self._bytes(f) == files.get(f)]
         can_finish = all(
@@ -97,20 +103,36 @@ class Recovery:
             if not each.temporary.exists():
                 continue
             on_disk = self._bytes(each.file) if each.file else None
-            known = (on_disk, files.get(each.file), before.get(each.file))
-            if each.is_ours or not each.file:
+            wanted = files.get(each.file)
+            if each.is_ours or not each.file or each.data == on_disk:
                 pass
-            elif on_disk is None and each.data == files.get(each.file):
-                self.publisher.put_back(each)
-            elif each.data == files.get(each.file) and each.was_made_for(on_disk or b""):
+            elif each.data == wanted and (on_disk is None or each.was_made_for(on_disk)):
                 log.warning("%s: undoing what was never recorded", each.file)
                 self.publisher.put_back(each)
-            elif each.data not in known and on_disk == files.get(each.file):
-                log.warning("%s: putting back what was displaced when a crash came", each.file)
-                self.publisher.put_back(each)
-            elif each.data not in known:
-                self.keep([(each.file, each.data)])
+            elif each.data != before.get(each.file) and not self._is_known(each):
+                if on_disk == wanted and wanted is not None and each.was_made_for(wanted):
+                    log.warning("%s: putting back what was displaced when a crash came", each.file)
+                    self.publisher.put_back(each)
+                else:
+                    self.keep([(each.file, each.data)])
             each.temporary.unlink(missing_ok=True)
+
+    def _is_known(self, leftover: Leftover) -> bool:
+        """Whether a leftover is what its file was in a revision: left by an older publication."""
+        newest = self.history.newest(limit=MOST_LOOKED_AT)
+        if not newest:
+            return False
+        try:
+            data = self.history.files(newest[0].number).get(leftover.file)
+            for revision in newest:
+                if data == leftover.data:
+                    return True
+                patch = self.history.patches(revision.number).get(leftover.file)
+                if patch is not None and data is not None:
+                    data = forward(data, reverse(patch))
+        except (NotFound, Unwritable, ValueError):
+            return False
+        return data == leftover.data
 
     def _journals(self, files: Files) -> None:
         """Complete files that were being written in place."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from omeconf.core.check import Checked, check
 from omeconf.core.edit import Candidate, Edit, apply
-from omeconf.core.merge import merge
-from omeconf.core.patch import extent, forward, reverse
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot
 from omeconf.errors import (
     Busy,
-    Conflict,
     Drift,
     NotFound,
     NotReady,
@@ -33,14 +30,13 @@ from omeconf.store.disk import Folder
 from omeconf.store.history import History
 from omeconf.store.publish import Publisher
 from omeconf.store.recovery import Recovery
+from omeconf.store.sources import Recorded, Replaced
+from omeconf.store.undo import undone_by, without
 
 log = logging.getLogger(__name__)
 
 TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
-
-OLDER_BUFFER = 20
-"""So many revisions back a manual save is held against, to see whether it undoes one."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -207,7 +203,10 @@ class Repository:
         message = "edited by hand" if self.head else "as found at the first start"
         if self.history.set_aside is not None and self.head is None:
             message = f"as found; the damaged history is kept in {self.history.set_aside.name}"
-        reverts = self._taken_back_by(checked.snapshot)
+        reverts: tuple[int, ...] = ()
+        if self.head is not None and self.head.revision.number:
+            old, number = self.head.checked.snapshot.files, self.head.revision.number
+            reverts = undone_by(self.history, old, number, checked.snapshot.files)
         if reverts:
             names = ", ".join(map(str, reverts))
             message += f"; takes back revision {names}"
@@ -220,28 +219,6 @@ class Repository:
                 self.head = Head(_unrecorded(checked, self.clock()), checked)
             raise
         self.head = Head(revision, checked)
-
-    def _taken_back_by(self, snapshot: Snapshot) -> tuple[int, ...]:
-        """API revisions that a manual save undoes, since it was made from an older buffer.
-
-        The revision that differs least from the save is taken for the one it was made from.
-        """
-        if self.head is None or not self.head.revision.number:
-            return ()
-        files = dict(self.head.checked.snapshot.files)
-        least, since = extent(files, snapshot.files), self.head.revision.number
-        newer = self.history.newest(limit=OLDER_BUFFER)
-        for revision in newer:
-            if not revision.parent:
-                break
-            for file, patch in self.history.patches(revision.number).items():
-                if file not in files:
-                    return ()  # files came or went: that is no older buffer of one file
-                files[file] = forward(files[file], reverse(patch))
-            found = extent(files, snapshot.files)
-            if found < least:
-                least, since = found, revision.parent
-        return tuple(sorted(r.number for r in newer if r.number > since and r.origin is Origin.API))
 
     def hold(self, reason: str) -> None:
         """Stop adopting, and refuse edits, until `hold_ends`. Raises Unwritable."""
@@ -312,7 +289,7 @@ class Repository:
     def check_with(self, file: str, data: bytes) -> Checked:
         """What a check finds if a file were as given, with all others as they lie on disk."""
         taken = Snapshot.take(
-            _With(self.folder, file, data),
+            Replaced(self.folder, file, data),
             main=self.main,
             folder=str(self.folder.path),
             env=self.env,
@@ -368,14 +345,7 @@ class Repository:
         """
         taken_back = tuple(sorted(numbers))
         base = self._base(0)
-        files = dict(base.checked.snapshot.files)
-        for number in reversed(taken_back):
-            after = self.history.files(number)
-            before = self.history.files(self.history.get(number).parent)
-            for file in before.keys() | after.keys():
-                merged = _merged(file, after.get(file), files.pop(file, None), before.get(file))
-                if merged is not None:
-                    files[file] = merged
+        files = without(self.history, taken_back, base.checked.snapshot.files)
         return self._take_up(base, files, author, message, taken_back)
 
     def _take_up(
@@ -400,7 +370,7 @@ class Repository:
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
         taken = Snapshot.take(
-            _Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
+            Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
         )
         return check(taken, self.schema)
 
@@ -481,6 +451,7 @@ class Repository:
         return self.head
 
     def _withdraw(self) -> None:
+        self._keep(self.publisher.undo_rest())
         if self._to_withdraw is not None:
             self.history.withdraw(self._to_withdraw)
             self._to_withdraw = None
@@ -529,53 +500,6 @@ class Repository:
         )
 
 
-def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
-    """As `merge`, also where there is no such file (None) in some of the states."""
-    if base is not None and one is not None and other is not None:
-        return merge(base, one, other)
-    if base in (one, other):
-        return other if base == one else one
-    if one == other:
-        return one
-    raise Conflict(f"{file} came, went or was changed since")
-
-
 def _unrecorded(checked: Checked, time: float) -> Revision:
     """What stands for a revision while none can be recorded."""
     return Revision(0, 0, "", time, "not recorded yet", Origin.FILE, checked.snapshot.digest)
-
-
-class _With:
-    """A folder with one file as somebody wants it to be."""
-
-    def __init__(self, folder: Folder, file: str, data: bytes) -> None:
-        self.folder = folder
-        self.file = file
-        self.data = data
-
-    def read(self, file: str) -> bytes:
-        """The bytes of a file. Raises NotFound or Unwritable."""
-        return self.data if file == self.file else self.folder.read(file)
-
-    def names(self, folder: str) -> tuple[str, ...] | None:
-        """The regular files of a folder; None if missing."""
-        return self.folder.names(folder)
-
-
-class _Recorded:
-    """The files of a revision, as a source of snapshots."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
-
-    def read(self, file: str) -> bytes:
-        """The bytes of a file. Raises NotFound."""
-        if file not in self.files:
-            raise NotFound(f"the revision has no file {file}")
-        return self.files[file]
-
-    def names(self, folder: str) -> tuple[str, ...] | None:
-        """The files it has in a folder."""
-        paths = [PurePosixPath(file) for file in self.files]
-        wanted = PurePosixPath(folder or ".")
-        return tuple(path.name for path in paths if path.parent == wanted)

@@ -1,0 +1,45 @@
+"""Where a snapshot's files come from, if not straight from the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from omeconf.errors import NotFound
+from omeconf.store.disk import Folder
+
+
+class Recorded:
+    """The files of a revision, as a source of snapshots."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = files
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a file. Raises NotFound."""
+        if file not in self.files:
+            raise NotFound(f"the revision has no file {file}")
+        return self.files[file]
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """The files it has in a folder."""
+        paths = [PurePosixPath(file) for file in self.files]
+        wanted = PurePosixPath(folder or ".")
+        return tuple(path.name for path in paths if path.parent == wanted)
+
+
+class Replaced:
+    """A folder with one file as somebody wants it to be."""
+
+    def __init__(self, folder: Folder, file: str, data: bytes) -> None:
+        self.folder = folder
+        self.file = file
+        self.data = data
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a file. Raises NotFound or Unwritable."""
+        return self.data if file == self.file else self.folder.read(file)
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """The regular files of a folder; None if missing."""
+        return self.folder.names(folder)
