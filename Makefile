@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LISTEN :=
 
-.PHONY: run test test-long check bench format clean
+.PHONY: run test test-long torture check bench format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -16,10 +16,15 @@ run: $(READY)  ## start the daemon on a copy of the example
 		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
 
 test: $(READY)  ## the tests, in less than two minutes
-	@$(BIN)/pytest -q -n auto -m "not long"
+	@$(BIN)/pytest -q -n auto -m "not long and not torture"
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long
+
+torture: $(READY)  ## kills, errors, full disks and power cuts: minutes, strace and root
+	@rm -rf .torture
+	@$(BIN)/pytest -q -n auto -m torture tests/torture
+	@cat .torture/figures.json
 
 check: $(READY)  ## lint, types and the tests
 	@$(BIN)/ruff check .
@@ -34,7 +39,7 @@ format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .hypothesis .torture
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "omeconf needs Python 3.11 or newer on the PATH"; exit 1; }

@@ -371,7 +371,9 @@ all_cases = pytest.mark.parametrize(
 )
 
 
-@all_cases
+@pytest.mark.parametrize(
+    "trial", [*ONE_FILE, *SEVERAL, *marked(LINKED[:1], NO_EXCHANGE)], indirect=True
+)
 def test_one_error(trial: Trial) -> None:
     """At every step, one of the errnos by turns."""
     through(trial, [Fault(at, ERRNOS[number % 6]) for number, at in enumerate(some(trial))])

@@ -224,8 +224,7 @@ class Machine(RuleBasedStateMachine):
 
     def end(self) -> None:
         """Stop, or clear away what a death has left in this process."""
-        if self.service._alarm is not None:
-            self.service._alarm.cancel()
+        self.service.confirmation.stop()
         self.service.reloader.stop(DEADLINE_S)
         self.service._writer.shutdown()
         left(self.service.repository)
@@ -351,7 +350,10 @@ class Machine(RuleBasedStateMachine):
             self.settle(error, after)
         self.end()
         self.start()
-        found, armed = self.service.repository.view().revision.number, self.service.armed
+        found, armed = (
+            self.service.repository.view().revision.number,
+            self.service.confirmation.armed,
+        )
         before = self.model
         if isinstance(after, Model) and found == after.last and found != before.last:
             self.model = after
@@ -569,7 +571,7 @@ class Machine(RuleBasedStateMachine):
         head = repository.view()
         assert head.revision.number == self.model.last
         assert dict(head.checked.snapshot.files) == self.model.head.files
-        armed = self.service.armed
+        armed = self.service.confirmation.armed
         assert (armed.since if armed else None) == self.model.since
         assert (repository.held is not None) == self.model.held
 
