@@ -226,6 +226,7 @@ class _Daemon:
         local = self._start(build(self.service, self.stopping, is_trusted=True), own)
         try:
             await self._follow_head(is_first=True)
+            await _serving(local, *self.open.values())
             self._greet()
             notify("READY=1")
             waiting = asyncio.ensure_future(self.stopping.wait())
@@ -364,6 +365,12 @@ class _Daemon:
             print(f"try:  curl -H '{header}' {url}/v1/vhosts", flush=True)
         if not self.open:
             print(f"omeconf: serving {self.places.server_xml} at {self.places.socket}", flush=True)
+
+
+async def _serving(*servers: tuple[_Server, asyncio.Task[None]]) -> None:
+    """Wait until all of them take connections."""
+    while not all(server.started or task.done() for server, task in servers):
+        await asyncio.sleep(0.002)
 
 
 async def _end(running: tuple[_Server, asyncio.Task[None]]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
+from omeconf.api.envelope import for_header
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.values import expand
 from omeconf.store.repository import Head
@@ -94,5 +95,5 @@ def _custom(policy: EffectiveElement) -> dict[str, str]:
         if key.lower() in FRAMING or not value.isprintable():
             continue
         if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
-            found[key] = value.encode("ascii", "replace").decode()
+            found[key] = for_header(value)
     return found

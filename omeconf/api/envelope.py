@@ -6,6 +6,7 @@ Keys come out sorted, compact and with non-ASCII escaped, as the engine writes t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -58,8 +59,13 @@ def not_found(text: str, name: str, known: Iterable[str]) -> ApiError:
     error = ApiError(404, text)
     near = get_close_matches(name, known, n=1)
     if near:
-        error.headers["Omeconf-Hint"] = f"near: {near[0]}".encode("ascii", "replace").decode()
+        error.headers["Omeconf-Hint"] = for_header(f"near: {near[0]}")
     return error
+
+
+def for_header(text: str) -> str:
+    """A text as a header can carry it: names made by hand may hold anything, even line ends."""
+    return re.sub(r"[^ -~]", "?", text)
 
 
 def config_error(text: str) -> ApiError:

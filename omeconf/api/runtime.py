@@ -6,8 +6,10 @@ knows of no engine, a GET is 404 and the rest 501; while the engine is away, it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from urllib.parse import unquote
 
 import httpx2
 from starlette.requests import ClientDisconnect, Request
@@ -28,6 +30,9 @@ application. The first is the one to add."""
 
 TIMEOUT = httpx2.Timeout(60.0, connect=3.0)
 """Seconds without a byte in either direction."""
+
+DOTS = re.compile(r"(^|/)\.\.?(/|$)")
+"""Segments that lead out of the route: past it is what the caller's role may not see or do."""
 
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -74,6 +79,8 @@ async def _pass(request: Request) -> Response:
     if engine is None or engine.api is None:
         status = 404 if request.method in ("GET", "HEAD") else 501
         raise ApiError(status, "This is for the engine itself, and omeconf is not connected to one")
+    if DOTS.search(unquote(request.scope["raw_path"].decode("latin-1"))):
+        raise ApiError(404, "Controller not found")
     api = engine.api
     client = _client(request)
     path = request.scope.get("raw_path", b"").decode("latin-1") or request.scope["path"]

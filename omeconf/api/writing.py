@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from omeconf.api.auth import Caller
 from omeconf.api.conditions import Resource, Tags, precondition
-from omeconf.api.envelope import ApiError, answer_many, envelope
+from omeconf.api.envelope import ApiError, answer_many, envelope, for_header
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.mapping import Json
 from omeconf.core.plan import Plan
@@ -244,8 +244,7 @@ def dry(head: Head, found: Plan) -> Written:
 
 def plan_header(plan: Plan) -> str:
     """What would restart, on one line; "nothing" if nothing would."""
-    text = ", ".join(map(str, plan.items)) or "nothing"
-    return text.encode("ascii", "replace").decode()
+    return for_header(", ".join(map(str, plan.items)) or "nothing")
 
 
 def must_not_be_dry(request: Request) -> None:
@@ -301,5 +300,4 @@ def _advice(violations: Sequence[Violation]) -> dict[str, str]:
     advice = [f"{v.path}: {v.message}" for v in violations if v.severity is Severity.ADVICE]
     if not advice:
         return {}
-    text = "; ".join(advice[:MAX_ADVICE])
-    return {"Omeconf-Advice": text.encode("ascii", "replace").decode()}
+    return {"Omeconf-Advice": for_header("; ".join(advice[:MAX_ADVICE]))}

@@ -6,8 +6,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -172,8 +173,15 @@ def is_ours(name: str) -> bool:
     return name.startswith(PREFIX) and name.endswith((SUFFIX, UNFINISHED))
 
 
+def _harmless_signal(handle: int) -> None:
+    """The kernel tells of a broken lease by SIGIO, which would end the process: not by SIGURG."""
+    with suppress(OSError):
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+
+
 def has_writer(handle: int) -> bool:
     """Whether an open file is open for writing somewhere: then no read lease is given on it."""
+    _harmless_signal(handle)
     try:
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -187,6 +195,7 @@ def keep_others_out(handle: int) -> bool:
 
     Raises Busy if somebody has it open already.
     """
+    _harmless_signal(handle)
     try:
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except OSError as error:

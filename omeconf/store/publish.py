@@ -122,6 +122,8 @@ class Publisher:
         self.journals = journals
         self._mount_points: dict[Path, bool] = {}
         """What was found once; looked up anew when an exchange is refused."""
+        self._litter: set[Path] = set()
+        """Temporaries of no use that could not be removed yet."""
         self._not_undone: list[Prepared] = []
         """What is live although it was refused, since the disk would not take the old back."""
 
@@ -186,10 +188,10 @@ class Publisher:
         return saves
 
     def discard(self, prepared: Iterable[Prepared]) -> list[tuple[str, bytes]]:
-        """Remove temporaries; one that cannot be removed is left for the next start.
+        """Remove the temporaries of what was not published.
 
         Gives the saves of somebody else among them, as file and bytes: they were displaced, and
-        a newer save is live.
+        a newer save is live. One that cannot be looked at is left for the next start.
         """
         saves: list[tuple[str, bytes]] = []
         for each in prepared:
@@ -200,8 +202,24 @@ class Publisher:
                     data = each.temporary.read_bytes()
                     if data not in (each.base, each.new, _bytes(each.target)):
                         saves.append((each.file, data))
-                each.temporary.unlink()
+                self._remove(each.temporary)
         return saves
+
+    def clear(self, prepared: Iterable[Prepared] = ()) -> None:
+        """Remove the temporaries of what was published: they are known to hold its base.
+
+        What cannot be removed is tried again each time.
+        """
+        left = {*self._litter, *(each.temporary for each in prepared)}
+        self._litter.clear()
+        for path in left:
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            self._litter.add(path)
 
     def obstacle(self, file: str) -> str:
         """Why a file cannot be written now; "" if it seems that it can."""
@@ -234,7 +252,10 @@ class Publisher:
     # -- after a crash ---------------------------------------------------------------------
 
     def leftovers(self, files: Iterable[str]) -> Iterator[Leftover]:
-        """What a crash left in the folders of these files; the unfinished is removed at once."""
+        """What a crash left in the folders of these files; the unfinished is removed at once.
+
+        Raises OSError.
+        """
         names = {_digest(file.encode()): file for file in files}
         targets = {file: Path(os.path.realpath(self.folder / file)) for file in names.values()}
         for folder in sorted({self.folder, *(target.parent for target in targets.values())}):
@@ -451,10 +472,8 @@ def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[
     handle = os.open(target, os.O_RDWR | os.O_CLOEXEC)
     try:
         has_lease = keep_others_out(handle)
-        if base is not None:
-            with os.fdopen(os.dup(handle), "rb") as file:
-                if file.read() != base:
-                    raise Busy(f"{target.name} was changed by somebody else meanwhile")
+        if base is not None and _read_all(handle) != base:
+            raise Busy(f"{target.name} was changed by somebody else meanwhile")
         begin()
         os.lseek(handle, 0, os.SEEK_SET)
         _write_all(handle, data)
@@ -464,6 +483,13 @@ def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[
             let_others_in(handle)
     finally:
         os.close(handle)
+
+
+def _read_all(handle: int) -> bytes:
+    chunks: list[bytes] = []
+    while chunk := os.read(handle, 1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _write_all(handle: int, data: bytes) -> None:
@@ -545,8 +571,7 @@ def _is_quiet(displaced: Path, base: bytes | None) -> bool:
     try:
         if has_writer(handle):
             return False
-        with os.fdopen(os.dup(handle), "rb") as file:
-            return file.read() == base
+        return _read_all(handle) == base
     finally:
         os.close(handle)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from omeconf.core.patch import forward, reverse
 from omeconf.errors import NotFound, Unwritable
-from omeconf.store.disk import Folder
+from omeconf.store.disk import Folder, translated
 from omeconf.store.history import History
 from omeconf.store.publish import Leftover, Publisher, is_torn
 
@@ -45,7 +45,14 @@ class Recovery:
         self.keep = keep
 
     def run(self, head: Head | None) -> None:
-        """Clean up. Raises Unwritable; what is done by then is done."""
+        """Clean up. Raises Unwritable; what is done by then is done, and it can be run again."""
+        try:
+            with translated("cannot clean up after a crash"):
+                self._run(head)
+        except NotFound as error:
+            raise Unwritable(str(error)) from error
+
+    def _run(self, head: Head | None) -> None:
         files: Files = head.checked.snapshot.files if head else {}
         before: Files = self._parent_files(head) if head else {}
         self._journals(files)

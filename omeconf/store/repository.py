@@ -96,6 +96,8 @@ class Repository:
         self._looked_at = ""
         """The fingerprint of what lay on disk when it was last looked at in full."""
         self._lost_since: float | None = None
+        self._is_recovered = False
+        """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
         self._to_withdraw: int | None = None
         """A revision that was recorded, but neither published nor withdrawn."""
 
@@ -125,13 +127,21 @@ class Repository:
             except Unwritable as error:
                 log.error("%s: it is set aside, and a new one begins", error)
                 self.history.start_anew()
+        self._is_recovered = False
         try:
-            Recovery(self.folder, self.publisher, self.history, self._keep).run(self.head)
+            self._recover()
         except Unwritable as error:
-            log.error("Cannot clean up after a crash: %s", error)
+            log.error("%s: nothing is taken up until that works", error)
+
+    def _recover(self) -> None:
+        """Finish or undo what a crash cut off. Raises Unwritable; then it must be done again."""
+        if self._is_recovered:
+            return
+        Recovery(self.folder, self.publisher, self.history, self._keep).run(self.head)
         newest = self.history.head()
         if self.head is not None and newest is not None and newest != self.head.revision:
             self.head = Head(newest, self.at(newest.number))
+        self._is_recovered = True
 
     def close(self) -> None:
         """Let the folder and the history go."""
@@ -174,7 +184,13 @@ class Repository:
         """
         if self.history.trouble and self.history.reopen():
             self._load()
-        self._withdraw()
+        try:
+            self._recover()
+            self._withdraw()
+        except Unwritable as error:
+            self.unrecorded = str(error)
+            raise
+        self.publisher.clear()
         if self.held is not None:
             return None
         try:
@@ -445,7 +461,7 @@ class Repository:
             finally:
                 self._keep(self.publisher.discard(prepared))
             raise
-        self.publisher.discard(prepared)
+        self.publisher.clear(prepared)
         self.head = Head(revision, checked)
         self._looked_at = new.fingerprint
         return self.head

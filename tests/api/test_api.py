@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,63 +9,27 @@ from starlette.testclient import TestClient
 
 from omeconf.api.app import build
 from omeconf.daemon.service import Service
-from omeconf.settings import Api, Settings, Token
+from omeconf.settings import Api, Settings
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
-from tests.support import MINIMAL, schema
-
-MANAGERS = """<Managers>
-		<API>
-			<AccessToken>s3cret</AccessToken>
-		</API>
-	</Managers>
-	<VirtualHosts>"""
-POLICY = "<SignedPolicy><SecretKey>hush</SecretKey></SignedPolicy>\n\t\t\t<Applications>"
-SERVER = MINIMAL.replace("<VirtualHosts>", MANAGERS).replace("<Applications>", POLICY)
-HOST = "/v1/vhosts/default"
-APPS = f"{HOST}/apps"
-PROFILES = f"{APPS}/app/outputProfiles"
-PROFILE = {
-    "name": "p1",
-    "outputStreamName": "${OriginStreamName}_p1",
-    "encodes": {"videos": [{"name": "v", "bypass": True}]},
-}
-
-
-def basic(text: str) -> str:
-    return "Basic " + base64.b64encode(text.encode()).decode()
-
-
-class Api_:  # noqa: N801
-    """The application on a configuration in a folder, and its answers."""
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.file = folder / "Server.xml"
-        self.file.write_text(SERVER)
-        repository = Repository(self.file, History(folder / "state/h"), schema(), clock=lambda: 1.0)
-        self.service = Service(repository, settings)
-        self.service.start()
-        self.client = TestClient(build(self.service), raise_server_exceptions=False)
-        self.header = basic("s3cret")
-
-    def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        headers = {"Authorization": self.header, **options.pop("headers", {})}
-        kind = "content" if isinstance(body, str | bytes) else "json"
-        return self.client.request(method, path, headers=headers, **{kind: body}, **options)
-
-    def message(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        answer = self.call(method, path, body)
-        shown = answer.json()
-        return answer.status_code, shown.get("message", "") if isinstance(shown, dict) else ""
+from tests.support import schema
+from tests.support.api import (
+    APPS,
+    HOST,
+    PROFILE,
+    PROFILES,
+    ROLES,
+    SECRET,
+    SERVER,
+    ApiInProcess,
+    basic,
+)
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api_]:
-    reader = Token("grafana", hashlib.sha256(b"look").hexdigest(), "read")
-    settings = Settings(api=Api(tokens=(reader,), max_body_bytes=4096))
-    made = Api_(tmp_path, settings)
-    yield made
-    made.service.stop(1)
+def api(tmp_path: Path) -> Iterator[ApiInProcess]:
+    with ApiInProcess(tmp_path, Settings(api=Api(tokens=ROLES, max_body_bytes=4096))) as made:
+        yield made
 
 
 AUTHORIZATION = {
@@ -82,7 +44,7 @@ AUTHORIZATION = {
 
 
 @pytest.mark.parametrize(("header", "status", "words"), AUTHORIZATION.values(), ids=AUTHORIZATION)
-def test_authorization(api: Api_, header: str | None, status: int, words: str) -> None:
+def test_authorization(api: ApiInProcess, header: str | None, status: int, words: str) -> None:
     """Tokens are looked at as the engine looks at them, in its words."""
     headers = {} if header is None else {"Authorization": header}
     answer = api.client.get("/v1/vhosts", headers=headers)
@@ -92,7 +54,7 @@ def test_authorization(api: Api_, header: str | None, status: int, words: str) -
         assert answer.headers["WWW-Authenticate"] == 'Basic realm="OvenMediaEngine"'
 
 
-def test_bearer_tokens_on_our_own_api(api: Api_) -> None:
+def test_bearer_tokens_on_our_own_api(api: ApiInProcess) -> None:
     """Below /omeconf/v1 a token may come as Bearer; health needs none."""
     headers = {"Authorization": "Bearer s3cret"}
     assert api.client.get("/omeconf/v1/status", headers=headers).status_code == 200
@@ -101,23 +63,23 @@ def test_bearer_tokens_on_our_own_api(api: Api_) -> None:
     assert api.client.get("/omeconf/v1/health/ready").status_code == 200
 
 
-def test_readers_read(api: Api_) -> None:
+def test_readers_read(api: ApiInProcess) -> None:
     """A token with the role read sees no secret and changes nothing."""
     api.header = basic("look")
     assert api.call("GET", HOST).json()["response"]["signedPolicy"] == {"secretKey": "***"}
     assert api.call("DELETE", f"{APPS}/app").status_code == 403
     assert api.file.read_text() == SERVER
     api.header = basic("s3cret")
-    assert api.call("GET", HOST).json()["response"]["signedPolicy"] == {"secretKey": "hush"}
+    assert api.call("GET", HOST).json()["response"]["signedPolicy"] == {"secretKey": SECRET}
 
 
-def test_virtual_hosts(api: Api_) -> None:
+def test_virtual_hosts(api: ApiInProcess) -> None:
     """They can be listed and read, without their applications; not changed."""
     assert api.call("GET", "/v1/vhosts").json() == {
         "message": "OK", "response": ["default"], "statusCode": 200,
     }  # fmt: skip
     assert api.call("GET", HOST).json()["response"] == {
-        "host": {"names": ["*"]}, "name": "default", "signedPolicy": {"secretKey": "hush"},
+        "host": {"names": ["*"]}, "name": "default", "signedPolicy": {"secretKey": SECRET},
     }  # fmt: skip
     assert api.message("GET", "/v1/vhosts/x") == (
         404, "[HTTP] Could not find the virtual host: [x] (404)",
@@ -127,7 +89,7 @@ def test_virtual_hosts(api: Api_) -> None:
     assert "virtual_hosts" in words
 
 
-def test_answers_look_like_the_engines(api: Api_) -> None:
+def test_answers_look_like_the_engines(api: ApiInProcess) -> None:
     """Keys sorted, no blanks, the engine's content type."""
     answer = api.call("GET", f"{APPS}/other")
     assert answer.headers["Content-Type"] == "application/json;charset=UTF-8"
@@ -137,7 +99,7 @@ def test_answers_look_like_the_engines(api: Api_) -> None:
     )
 
 
-def test_paths_are_tidied(api: Api_) -> None:
+def test_paths_are_tidied(api: ApiInProcess) -> None:
     """One trailing slash, percent-encoding and the old name of the collection are understood."""
     for path in ("/v1/vhosts/", "/v1/vhost", "/v1/vhost/default", "/v1/vhosts/def%61ult/"):
         assert api.call("GET", path).status_code == 200, path
@@ -147,7 +109,7 @@ def test_paths_are_tidied(api: Api_) -> None:
     assert set(wrong.headers["Allow"].split(", ")) >= {"GET"}
 
 
-def test_create(api: Api_) -> None:
+def test_create(api: ApiInProcess) -> None:
     """A new application is written with the engine's defaults, and can be read back."""
     answer = api.call("POST", APPS, [{"name": "new", "type": "live"}])
     assert answer.status_code == 200
@@ -161,7 +123,7 @@ def test_create(api: Api_) -> None:
     assert answer.headers["Omeconf-Reload"] == "pending"
 
 
-def test_batches(api: Api_) -> None:
+def test_batches(api: ApiInProcess) -> None:
     """Good items are one revision; a taken name fails alone, a malformed item all."""
     item = {"type": "live", "providers": {}, "publishers": {}, "outputProfiles": {}}
     mixed = api.call("POST", APPS, [{"name": "a", **item}, {"name": "app", **item},
@@ -201,7 +163,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("path", "body", "status", "words"), REFUSED.values(), ids=REFUSED)
-def test_refused_creations(api: Api_, path: str, body: Any, status: int, words: str) -> None:
+def test_refused_creations(
+    api: ApiInProcess, path: str, body: Any, status: int, words: str
+) -> None:
     """What cannot be is refused with a status and words; the file stays."""
     got, message = api.message("POST", path, body)
     assert got == status
@@ -209,7 +173,7 @@ def test_refused_creations(api: Api_, path: str, body: Any, status: int, words: 
     assert api.file.read_text() == SERVER
 
 
-def test_patch(api: Api_) -> None:
+def test_patch(api: ApiInProcess) -> None:
     """Members are merged, null removes, PUT does the same; the answer is the whole."""
     body = {"publishers": {"llhls": {"segmentDuration": "4"}, "ovt": {}}}
     answer = api.call("PATCH", f"{APPS}/app", body, headers={"Omeconf-Message": "shorter"})
@@ -237,7 +201,7 @@ PATCHES = {
 
 
 @pytest.mark.parametrize(("body", "status", "words"), PATCHES.values(), ids=PATCHES)
-def test_refused_patches(api: Api_, body: Any, status: int, words: str) -> None:
+def test_refused_patches(api: ApiInProcess, body: Any, status: int, words: str) -> None:
     """A patch that makes nothing good changes nothing."""
     got, message = api.message("PATCH", f"{APPS}/app", body)
     assert got == status
@@ -245,7 +209,7 @@ def test_refused_patches(api: Api_, body: Any, status: int, words: str) -> None:
     assert api.file.read_text() == SERVER
 
 
-def test_delete(api: Api_) -> None:
+def test_delete(api: ApiInProcess) -> None:
     """An application goes; a second time there is none."""
     assert api.call("DELETE", f"{APPS}/other").json() == {"message": "OK", "statusCode": 200}
     assert api.message("DELETE", f"{APPS}/other") == (
@@ -253,7 +217,7 @@ def test_delete(api: Api_) -> None:
     )  # fmt: skip
 
 
-def test_output_profiles(api: Api_) -> None:
+def test_output_profiles(api: ApiInProcess) -> None:
     """Created, listed, read, replaced as a whole, and deleted: the file is as before."""
     made = api.call("POST", PROFILES, [PROFILE])
     assert made.json() == [{"message": "OK", "response": PROFILE, "statusCode": 200}]
@@ -287,7 +251,7 @@ BAD_PROFILES = {
 
 
 @pytest.mark.parametrize(("change", "words"), BAD_PROFILES.values(), ids=BAD_PROFILES)
-def test_refused_profiles(api: Api_, change: dict[str, Any], words: str) -> None:
+def test_refused_profiles(api: ApiInProcess, change: dict[str, Any], words: str) -> None:
     """One bad profile refuses the whole request, as with the engine."""
     good = {**PROFILE, "name": "good", "outputStreamName": "g"}
     got, message = api.message("POST", PROFILES, [good, {**PROFILE, **change}])
@@ -296,7 +260,7 @@ def test_refused_profiles(api: Api_, change: dict[str, Any], words: str) -> None
     assert api.file.read_text() == SERVER
 
 
-def test_profile_patches(api: Api_) -> None:
+def test_profile_patches(api: ApiInProcess) -> None:
     """The name stays what the path says; what is required must be given."""
     api.call("POST", PROFILES, [PROFILE])
     path = f"{PROFILES}/p1"
@@ -308,7 +272,7 @@ def test_profile_patches(api: Api_) -> None:
     )  # fmt: skip
 
 
-def test_drift_is_told(api: Api_) -> None:
+def test_drift_is_told(api: ApiInProcess) -> None:
     """A broken manual edit is a 409 with its place, and in the status with all its violations."""
     api.file.write_text(SERVER.replace("<Bind>", "<Bind><Nonsense/>"))
     status, message = api.message("PATCH", f"{APPS}/app", {"type": "vod"})
@@ -319,7 +283,7 @@ def test_drift_is_told(api: Api_) -> None:
     assert found["revision"]["disk"] is None
 
 
-def test_revisions(api: Api_) -> None:
+def test_revisions(api: ApiInProcess) -> None:
     """Every revision can be looked at, with its files; what is not there is a problem document."""
     api.call("PATCH", f"{APPS}/app", {"type": "vod"})
     shown = api.call("GET", "/omeconf/v1/revisions/1").json()
@@ -336,7 +300,7 @@ def test_revisions(api: Api_) -> None:
 def test_not_ready(tmp_path: Path) -> None:
     """Without a good configuration only health and status answer; the rest says why."""
     (tmp_path / "Server.xml").write_text("<Server>")
-    made = Api_(tmp_path, Settings())
+    made = ApiInProcess(tmp_path, Settings())
     made.service.stop(1)
     (tmp_path / "fresh").mkdir()
     file = tmp_path / "fresh/Server.xml"

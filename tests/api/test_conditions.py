@@ -300,3 +300,13 @@ def test_message(api: ApiInProcess, write: str, sent: bytes, kept: str) -> None:
     assert api.call(method, path, body_of(api, body), headers=headers).status_code == 200
     newest = api.call("GET", f"{OWN}/revisions?limit=1").json()["revisions"][0]
     assert newest["message"] == kept
+
+
+def test_headers_are_one_line(tmp_path: Path) -> None:
+    """A name that was made by hand with a line end, or beyond ASCII, breaks no header."""
+    text = SERVER.replace("<Name>other</Name>", "<Name>we&#10;ird ü</Name>")
+    with ApiInProcess(tmp_path, text=text) as api:
+        would = api.call("DELETE", f"{APPS}/we%0Aird%20%C3%BC?dryRun=true")
+        assert would.headers["Omeconf-Plan"] == "delete application default/we?ird ?"
+        near = api.call("GET", f"{APPS}/we%0Aird")
+        assert near.headers["Omeconf-Hint"] == "near: we?ird ?"

@@ -312,3 +312,22 @@ def test_the_stand_in_is_faithful() -> None:
 
 LENIENT = {126, 129}
 """The engine's JSON parser takes comments and trailing commas."""
+
+
+OUTSIDE = (
+    ("GET", "/v1/stats/current/../../vhosts/default"),
+    ("GET", "/v1/stats/current/x%2F..%2F..%2F..%2Fvhosts/default"),
+    ("DELETE", f"{APP}/streams/%2e%2e"),
+    ("DELETE", f"{APP}/streams/.."),
+)
+
+
+def test_nothing_beside_the_route(engine: Engine, tmp_path: Path) -> None:
+    """Dots lead to nothing of the engine's configuration: its secrets, or its applications."""
+    with daemon_of(engine, tmp_path) as daemon:
+        wait_for(lambda: healthy(daemon), "the replay")
+        before = engine.get("/v1/vhosts/default/apps")
+        assert APP.rpartition("/")[2] in before
+        for method, path in OUTSIDE:
+            assert daemon.call(method, path).status == 404, path
+            assert engine.get("/v1/vhosts/default/apps") == before, path

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -334,6 +335,42 @@ def test_undone_in_place(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Busy):
         publish(publisher, new, {"Server.xml": b"old", "b.xml": b"b"})
     assert read(publisher) == b"old"
+
+
+def test_nobody_sees_half_of_it(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens a file while it is written in place waits, where the kernel grants leases."""
+    monkeypatch.setattr(module, "_is_mount_point", lambda _: True)
+    live = publisher.folder / "Server.xml"
+    old, new = b"a" * 3000, b"b" * 4000
+    live.write_bytes(old)
+    reader = (
+        "import sys\nseen = set()\nprint('ready', flush=True)\n"
+        "while b'end' not in seen:\n    seen.add(open(sys.argv[1], 'rb').read())\n"
+        "print(len(seen), sum(map(len, seen)))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", reader, str(live)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    write = module._write_all
+
+    def in_pieces(handle: int, data: bytes) -> None:
+        for at in range(0, len(data), 100):
+            write(handle, data[at : at + 100])
+
+    monkeypatch.setattr(module, "_write_all", in_pieces)
+    for _ in range(20):
+        for before, after in ((old, new), (new, old)):
+            while True:  # the reader may have it open at this moment
+                try:
+                    one(publisher, after, before)
+                    break
+                except Busy:
+                    continue
+    live.write_bytes(b"end")
+    printed, _ = process.communicate(timeout=20)
+    assert printed.split()[0] in ("2", "3", "4"), printed
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000), st.integers(0, 3000))

@@ -119,10 +119,6 @@ def test_error_at_some_calls(zygote: Zygote, tmp_path: Path) -> None:
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a leftover of an older edit is taken for a save that was displaced, and put back",
-)
 @pytest.mark.parametrize("error", ["EIO", "EACCES"])
 def test_leftover_of_an_older_edit(zygote: Zygote, tmp_path: Path, error: str) -> None:
     """What could not be removed after an edit does not undo that and later edits at a start."""
@@ -141,12 +137,6 @@ def test_leftover_of_an_older_edit(zygote: Zygote, tmp_path: Path, error: str) -
     assert found == 21, f"the acknowledged edit is gone: {found}"
 
 
-half_recovered = pytest.mark.xfail(
-    strict=True, reason="what a failed recovery left half done is adopted as edited by hand"
-)
-
-
-@half_recovered
 def test_error_in_a_recovery(zygote: Zygote, tmp_path: Path) -> None:
     """Of three files one is new when it is killed; the start can exchange no other at first."""
     plant = Plant(zygote, tmp_path, SHAPES["three files"])
@@ -156,7 +146,6 @@ def test_error_in_a_recovery(zygote: Zygote, tmp_path: Path) -> None:
     fail_start(Wreck(plant, tmp_path / "wreck"), "renameat2", 2)
 
 
-@half_recovered
 @pytest.mark.torture
 @pytest.mark.timeout(900)
 @every_shape

@@ -236,9 +236,6 @@ def test_immutable(zygote: Zygote, tmp_path: Path, which: str) -> None:
     record("full disk", f"immutable {which}", refused)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what recovery cannot remove ends the start with an OSError: not translated"
-)
 def test_start_read_only_after_a_crash(zygote: Zygote, tmp_path: Path) -> None:
     """After a crash it starts and serves even if what was left cannot be removed now."""
     with (
