@@ -1,24 +1,30 @@
-"""/omeconf/v1/openapi.json: both APIs described; schemas from the XSD, routes from ROUTES."""
+"""/omeconf/v1/openapi.json: both APIs described, by ROUTES; their schemas are in schemas.py."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf import __version__
+from omeconf.api.runtime import APP_ACTIONS, HOST_ACTIONS
+from omeconf.api.schemas import (
+    ANY,
+    NUMBER,
+    REVISION_NUMBER,
+    TEXT,
+    Doc,
+    array,
+    components,
+    envelope,
+    record,
+    ref,
+)
 from omeconf.api.writing import service_of
-from omeconf.core.mapping import BARE
-from omeconf.core.schema import Item, Schema, ValueType
-
-Doc = dict[str, Any]
-
-TEXT: Doc = {"type": "string"}
-NUMBER: Doc = {"type": "integer", "minimum": 0}
-ANY: Doc = {"type": "object", "additionalProperties": True}
+from omeconf.core.schema import Schema
 
 
 def _parameter(name: str, where: str, description: str, **schema: Any) -> Doc:
@@ -39,12 +45,58 @@ CONFIRM = _parameter(
 )
 SKIP = _parameter("reload", "query", "Do not reload now.", type="string", enum=["skip"])
 MESSAGE = _parameter("Omeconf-Message", "header", "Kept with the revision.")
-IF_MATCH = _parameter("If-Match", "header", "412 unless it is the ETag of what is changed.")
+IF_MATCH = {
+    **_parameter("If-Match", "header", "412 unless it is the ETag of what is changed."),
+    "example": "*",
+}
+IF_MATCH_OR_428 = {
+    **IF_MATCH,
+    "description": "428 without it, 412 unless it is the ETag of the file.",
+    "required": True,
+}
 IF_NONE_MATCH = _parameter("If-None-Match", "header", "304 if it is the ETag of the answer.")
-FILE = _parameter("file", "query", "An included file; Server.xml unless told.")
+FILE = {
+    **_parameter("file", "query", "An included file; Server.xml unless told."),
+    "example": "Server.xml",
+}
+LIMIT = _parameter("limit", "query", "How many, 100 unless told, at most 1000.", **REVISION_NUMBER)
+BELOW = _parameter("below", "query", "Only what is older than this one.", **REVISION_NUMBER)
+AGAINST = _parameter("against", "query", "0 is nothing at all; its parent unless told.",
+                     **REVISION_NUMBER)  # fmt: skip
+EXAMPLES = {
+    "vhost": "default",
+    "app": "app",
+    "profile": "source",
+    "stream": "stream",
+    "channel": "channel",
+    "action": "sendEvent",
+    "rest": "vhosts/default",
+    "number": 1,
+    "id": "1",
+}
+"""What stands in a path, for instance; they exist in the configuration of `make run`."""
+ACTIONS = {
+    "/v1/vhosts/{vhost:name}:{action:name}": HOST_ACTIONS,
+    "/v1/vhosts/{vhost:name}/apps/{app:name}:{action:name}": APP_ACTIONS,
+}
+"""What may stand for {action}; of a stream the engine knows."""
 
 WRITES = [MESSAGE, CONFIRM, SKIP, DRY]
 EDITS = [*WRITES, IF_MATCH]
+HEADERS: dict[str, Doc] = {
+    "ETag": {"description": "What the resource is; for If-Match and If-None-Match.",
+             "schema": {"type": "string", "pattern": '^"[0-9]+-[0-9a-f]{16}"$'}},
+    "Omeconf-Revision": {"description": "The newest revision then.",
+                         "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+    "Omeconf-Reload": {"description": "What became of the reload until now.",
+                       "schema": {"enum": ["ok", "none", "pending", "failed"]}},
+    "Omeconf-Advice": {"description": "What works, but probably not as meant.", "schema": TEXT},
+    "Omeconf-Plan": {"description": "Of a dry run: what would restart.", "schema": TEXT},
+    "Omeconf-Request-Id": {"description": "The log has it too.",
+                           "required": True, "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "How to log in.", "required": True, "schema": TEXT},
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "string"}},
+}  # fmt: skip
 ERRORS_READ = (400, 401, 403, 404, 408, 413, 503)
 ERRORS_WRITE = (*ERRORS_READ, 409, 412, 422, 502)
 REASONS = {
@@ -65,7 +117,8 @@ REASONS = {
     424: "Not done, since another item was refused",
     428: "A condition is needed",
     501: "For the engine itself, and omeconf is not connected to one",
-    502: "The reload failed, and the change was taken back",
+    502: "The reload failed, and the change was taken back; or the engine is away",
+    504: "The engine does not answer in time",
     503: "Not now: nothing good is known yet, the disk refuses, or too many wait",
 }
 
@@ -81,15 +134,14 @@ def describe(schema: Schema) -> Doc:
 
     paths: dict[str, Doc] = {}
     for path, methods in {**ROUTES, **RUNTIME}.items():
-        shown = re.sub(r":(name|int|path)}", "}", path)
         for method, handler in methods.items():
             known = OPERATIONS.get((path, method), {})
             if path in RUNTIME:
-                known = {"statuses": (404,) if method == "GET" else (501, 404)}
+                known = PASSED_ON
             operation = _operation(path, method, handler.__doc__ or "", known)
             if path in OPEN:
                 operation["security"] = []
-            paths.setdefault(shown, {})[method.lower()] = operation
+            paths.setdefault(shown_path(path), {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -110,291 +162,255 @@ def describe(schema: Schema) -> Doc:
                     "without a user name. /omeconf/v1 takes Bearer too.",
                 }
             },
-            "schemas": _schemas(schema),
+            "headers": HEADERS,
+            "schemas": components(schema),
         },
     }
 
 
-def _ref(name: str) -> Doc:
-    return {"$ref": f"#/components/schemas/{name}"}
+def shown_path(path: str) -> str:
+    """The path of a route as the document has it: ``/v1/vhosts/{vhost}``."""
+    return re.sub(r":(name|int|path)}", "}", path)
 
 
-def _envelope(response: Doc | None) -> Doc:
-    shown: Doc = {"statusCode": {"type": "integer"}, "message": TEXT}
-    if response is not None:
-        shown["response"] = response
-    return {"type": "object", "required": ["statusCode", "message"], "properties": shown}
+def _name(path: str, method: str) -> str:
+    words = shown_path(path).replace("{", "by ")
+    parts = re.findall(r"[A-Za-z0-9]+", words.replace("omeconf", ""))
+    return method.lower() + "".join(part[0].upper() + part[1:] for part in parts if part != "v1")
 
 
-def _array(items: Doc) -> Doc:
-    return {"type": "array", "items": items}
+def _link(operation: str, text: str, **parameters: str) -> Doc:
+    return {"operationId": operation, "description": text, "parameters": parameters}
 
 
-def _of(kind: str) -> dict[str, Doc]:
-    """The operations on a kind of thing, by method."""
-    return {
-        "GET": {"answer": _envelope(_ref(kind)), "parameters": [IF_NONE_MATCH]},
-        "DELETE": {"answer": _envelope(None), "parameters": EDITS, "writes": True},
-    }
+_IN_PATH = "$request.path."
+_STORED = ("Omeconf-Revision", "Omeconf-Reload")
 
 
-def _all_of(kind: str) -> dict[str, Doc]:
-    return {
-        "GET": {"answer": _envelope(_array(TEXT)), "parameters": [IF_NONE_MATCH]},
-        "POST": {
-            "body": _array(_ref(kind)),
-            "answer": _array(_envelope(_ref(kind))),
+def _things(kind: str, path: str, *, is_changed: bool) -> dict[tuple[str, str], Doc]:
+    """The operations on all things of a kind, and on one of them; path: of one."""
+    names = re.findall(r"{(\w+):", path)
+    whole = path.rpartition("/")[0]
+    around = {name: _IN_PATH + name for name in names[:-1]}
+
+    def links(where: str) -> dict[str, Doc]:
+        methods = ("GET", "DELETE", *(("PATCH",) if is_changed else ()))
+        found = [_name(path, method) for method in methods]
+        text = "By the name that is in this answer."
+        return {each: _link(each, text, **around, **{names[-1]: where}) for each in found}
+
+    one = envelope(ref(kind))
+    found: dict[tuple[str, str], Doc] = {
+        (whole, "GET"): {
+            "answer": envelope(array(TEXT)),
+            "parameters": [IF_NONE_MATCH],
+            "links": links("$response.body#/response/0"),
+        },
+        (whole, "POST"): {
+            "body": array(ref(kind)),
+            "answer": array(one),
+            "mixed": array({"anyOf": [one, envelope(None)]}),
             "parameters": [*EDITS, ATOMIC],
             "writes": True,
             "statuses": (207, 424),
+            "links": links("$response.body#/0/response/name"),
+        },
+        (path, "GET"): {"answer": one, "parameters": [IF_NONE_MATCH]},
+        (path, "DELETE"): {
+            "answer": envelope(None),
+            "parameters": EDITS,
+            "writes": True,
+            "headers": _STORED,
         },
     }
+    if is_changed:
+        body = {"Application": "ApplicationPatch", "OutputProfile": "OutputProfileBody"}[kind]
+        for method in ("PATCH", "PUT"):
+            found[path, method] = {
+                "answer": one,
+                "body": ref(body),
+                "parameters": EDITS,
+                "writes": True,
+                "headers": _STORED,
+            }
+    return found
 
 
 _V = "/v1/vhosts/{vhost:name}"
 _A = f"{_V}/apps/{{app:name}}"
 _P = f"{_A}/outputProfiles/{{profile:name}}"
 _O = "/omeconf/v1"
-_CHANGE = {"answer": _envelope(_ref("Application")), "body": _ref("ApplicationPatch"),
-           "parameters": EDITS, "writes": True}  # fmt: skip
-_REPLACE = {"answer": _envelope(_ref("OutputProfile")), "body": _ref("OutputProfileBody"),
-            "parameters": EDITS, "writes": True}  # fmt: skip
+_ONE = f"{_O}/revisions/{{number:int}}"
+_RELOAD = f"{_O}/reloads/{{id:name}}"
+
+
+def _to_revision(where: str) -> dict[str, Doc]:
+    """Links to the revision whose number is there."""
+    return {
+        name: _link(name, "The revision in this answer.", number=where)
+        for name in (_name(_ONE, "GET"), _name(f"{_ONE}/diff", "GET"))
+    }
+
+
 OPERATIONS: Mapping[tuple[str, str], Doc] = {
-    **{("/v1/vhosts", m): d for m, d in _all_of("VirtualHost").items()},
-    **{(_V, m): d for m, d in _of("VirtualHost").items()},
-    **{(f"{_V}/apps", m): d for m, d in _all_of("Application").items()},
-    **{(_A, m): d for m, d in _of("Application").items()},
-    **{(f"{_A}/outputProfiles", m): d for m, d in _all_of("OutputProfile").items()},
-    **{(_P, m): d for m, d in _of("OutputProfile").items()},
-    (_A, "PATCH"): _CHANGE,
-    (_A, "PUT"): _CHANGE,
-    (_P, "PATCH"): _REPLACE,
-    (_P, "PUT"): _REPLACE,
-    (f"{_O}/config", "GET"): {"parameters": [IF_NONE_MATCH]},
-    (f"{_O}/check", "POST"): {"body": TEXT, "body_type": "application/xml"},
+    **_things("VirtualHost", _V, is_changed=False),
+    **_things("Application", _A, is_changed=True),
+    **_things("OutputProfile", _P, is_changed=True),
+    (f"{_O}/status", "GET"): {"answer": ref("Status")},
+    (f"{_O}/config", "GET"): {"parameters": [IF_NONE_MATCH], "answer": ref("Server")},
+    (f"{_O}/check", "POST"): {
+        "bodies": {"application/xml": TEXT},
+        "optional": True,
+        "answer": ref("Checked"),
+    },
     (f"{_O}/document", "GET"): {
         "parameters": [FILE, IF_NONE_MATCH],
         "answer": TEXT,
         "answer_type": "application/xml",
     },
     (f"{_O}/document", "PUT"): {
-        "parameters": [FILE, MESSAGE, CONFIRM, DRY, IF_MATCH],
-        "body": TEXT,
-        "body_type": "application/xml",
+        "parameters": [FILE, MESSAGE, CONFIRM, DRY, IF_MATCH_OR_428],
+        "bodies": {"application/xml": TEXT},
+        "answer": ref("Committed"),
         "writes": True,
         "statuses": (428,),
     },
     (f"{_O}/transactions", "POST"): {
         "parameters": EDITS,
-        "body": _ref("Transaction"),
-        "body_types": {
-            "application/merge-patch+json": ANY,
-            "application/json-patch+json": _array(ANY),
+        "bodies": {
+            "application/json": ref("Transaction"),
+            "application/merge-patch+json": ref("ServerPatch"),
+            "application/json-patch+json": array(ref("Operation")),
         },
+        "answer": ref("Committed"),
         "writes": True,
+        "headers": _STORED,
         "statuses": (428,),
+        "links": _to_revision("$response.body#/revision"),
     },
     (f"{_O}/revisions", "GET"): {
-        "parameters": [
-            {"name": "limit", "in": "query", "schema": {**NUMBER, "maximum": 1000}},
-            {"name": "below", "in": "query", "schema": {**NUMBER, "maximum": 2**53}},
-        ],
+        "parameters": [LIMIT, BELOW],
+        "answer": record({"revisions": array(ref("Revision"))}),
+        "links": _to_revision("$response.body#/revisions/0/number"),
     },
-    (f"{_O}/revisions/{{number:int}}/diff", "GET"): {
-        "parameters": [{"name": "against", "in": "query", "schema": {**NUMBER, "maximum": 2**53}}],
-    },
+    (_ONE, "GET"): {"answer": ref("RevisionWithFiles")},
+    (f"{_ONE}/diff", "GET"): {"parameters": [AGAINST], "answer": ref("Difference")},
     (f"{_O}/rollback", "POST"): {
         "parameters": [MESSAGE, CONFIRM, DRY],
-        "body": {
-            "type": "object",
-            "required": ["revision"],
-            "properties": {"revision": {**NUMBER, "maximum": 2**53}},
-        },
-        "answer": _ref("Revision"),
+        "body": {**record({"revision": REVISION_NUMBER}), "examples": [{"revision": 1}]},
+        "answer": ref("RolledBack"),
+        "writes": True,
+        "headers": _STORED,
+        "links": _to_revision("$response.body#/number"),
+    },
+    (f"{_O}/confirm", "POST"): {
+        "answer": record({"confirmed": {"const": True}, "since": NUMBER}),
         "writes": True,
     },
-    (f"{_O}/confirm", "POST"): {"writes": True},
     (f"{_O}/hold", "POST"): {
-        "body": {"type": "object", "properties": {"reason": TEXT}},
+        "body": record({"reason": TEXT}, optional=("reason",)),
         "optional": True,
+        "answer": record({"held": TEXT}),
         "writes": True,
     },
-    (f"{_O}/resume", "POST"): {"writes": True},
-    (f"{_O}/reloads/{{id:name}}:retry", "POST"): {"writes": True, "statuses": (202,)},
+    (f"{_O}/resume", "POST"): {
+        "answer": record({"held": {"type": "null"}, "revision": NUMBER}),
+        "writes": True,
+    },
+    (f"{_O}/reloads", "GET"): {
+        "answer": record({"reloads": array(ref("Reload"))}),
+        "links": {
+            name: _link(name, "The newest.", id="$response.body#/reloads/0/id")
+            for name in (_name(_RELOAD, "GET"), _name(f"{_RELOAD}:retry", "POST"))
+        },
+    },
+    (_RELOAD, "GET"): {"answer": ref("Reload")},
+    (f"{_RELOAD}:retry", "POST"): {"success": 202, "answer": ref("Reload"), "writes": True},
     (f"{_O}/events", "GET"): {
         "parameters": [
-            {"name": "after", "in": "query", "schema": {**NUMBER, "maximum": 2**60}},
-            {"name": "Last-Event-ID", "in": "header", "schema": TEXT},
+            _parameter("after", "query", "Begin after this event.", **REVISION_NUMBER),
+            _parameter("Last-Event-ID", "header", "The same, as browsers say it."),
         ],
         "answer": TEXT,
         "answer_type": "text/event-stream",
     },
     (f"{_O}/schema", "GET"): {"answer": TEXT, "answer_type": "application/xml"},
     (f"{_O}/metrics", "GET"): {"answer": TEXT, "answer_type": "text/plain"},
+    (f"{_O}/health/live", "GET"): {"answer": record({"status": {"const": "ok"}})},
+    (f"{_O}/health/ready", "GET"): {"answer": record({"status": {"const": "ok"}})},
 }
-"""What the routes take and answer; one that is not here answers with some object."""
+"""What the routes take and answer; one that is not here answers with some object.
+
+success: the status of a success; headers: what a success always has;
+mixed: what is answered with 207.
+"""
+
+
+PASSED_ON: Doc = {"statuses": (409, 501, 502, 504)}
+"""What the engine answers to; it may answer otherwise too, as its own documentation says."""
 
 
 def _operation(path: str, method: str, text: str, known: Doc) -> Doc:
-    is_own = path.startswith(_O)
-    parameters = [_path_parameter(each) for each in re.findall(r"{(\w+):(\w+)}", path)]
-    parameters += known.get("parameters", [])
-    statuses: Sequence[int] = known.get("statuses", ())
-    good = () if any(status in (202, 404) for status in statuses) else (200,)
-    if path.startswith("/v1") and 501 in statuses:
-        good = ()
-    if any(each is IF_NONE_MATCH for each in parameters):
-        good = (*good, 304)
-    errors = ERRORS_WRITE if known.get("writes") else ERRORS_READ
-    answers: dict[str, Doc] = {}
-    for status in sorted({*good, *statuses, *errors}):
-        answer: Doc = {"description": REASONS[status]}
-        if status in (200, 202, 207):
-            kind = known.get("answer_type", "application/json")
-            answer["content"] = {kind: {"schema": known.get("answer", ANY)}}
-        elif status >= 400:
-            kind = "application/problem+json" if is_own else "application/json"
-            name = "Problem" if is_own else "Failure"
-            answer["content"] = {kind: {"schema": _ref(name)}}
-        answers[str(status)] = answer
+    parameters = [_path_parameter(path, *each) for each in re.findall(r"{(\w+):(\w+)}", path)]
     operation: Doc = {
         "operationId": _name(path, method),
         "summary": text.partition("\n")[0].rstrip("."),
-        "tags": ["omeconf" if is_own else "engine"],
-        "responses": answers,
+        "tags": ["omeconf" if path.startswith(_O) else "engine"],
+        "parameters": parameters + known.get("parameters", []),
+        "responses": {str(status): _answer(path, status, known) for status in _statuses(known)},
     }
-    if parameters:
-        operation["parameters"] = parameters
-    if "body" in known:
-        content = {known.get("body_type", "application/json"): {"schema": known["body"]}}
-        for kind, body in known.get("body_types", {}).items():
-            content[kind] = {"schema": body}
+    bodies = known.get("bodies", {"application/json": known.get("body")})
+    content = {kind: {"schema": body} for kind, body in bodies.items() if body}
+    if content:
         operation["requestBody"] = {"required": not known.get("optional"), "content": content}
     return operation
 
 
-def _path_parameter(found: tuple[str, str]) -> Doc:
-    name, kind = found
-    schema = {**NUMBER, "maximum": 2**53} if kind == "int" else {"type": "string", "minLength": 1}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _statuses(known: Doc) -> list[int]:
+    return sorted({
+        known.get("success", 200),
+        *((304,) if IF_NONE_MATCH in known.get("parameters", ()) else ()),
+        *known.get("statuses", ()),
+        *(ERRORS_WRITE if known.get("writes") else ERRORS_READ),
+    })  # fmt: skip
 
 
-def _name(path: str, method: str) -> str:
-    words = re.sub(r":(name|int|path)}", "", path).replace("{", "by ")
-    parts = re.findall(r"[A-Za-z0-9]+", words.replace("omeconf", ""))
-    return method.lower() + "".join(part[0].upper() + part[1:] for part in parts if part != "v1")
-
-
-# -- schemas ---------------------------------------------------------------------------------------
-
-
-def _schemas(schema: Schema) -> dict[str, Doc]:
-    application = _object(schema.application)
-    profile = _object(schema.output_profile)
-    body = {
-        **profile,
-        "properties": {k: v for k, v in profile["properties"].items() if k != "name"},
+def _answer(path: str, status: int, known: Doc) -> Doc:
+    is_success = status < 300
+    names = ["Omeconf-Request-Id"]
+    if is_success and known.get("writes"):
+        names += [*_STORED, "Omeconf-Advice", "Omeconf-Plan", "ETag"]
+    elif status in (200, 304) and IF_NONE_MATCH in known.get("parameters", ()):
+        names.append("ETag")
+    names += {401: ["WWW-Authenticate"], 503: ["Retry-After"]}.get(status, [])
+    answer: Doc = {
+        "description": REASONS[status],
+        "headers": {name: _header(name, (is_success and known) or {}) for name in names},
     }
-    body["required"] = [name for name in profile.get("required", []) if name != "name"]
-    forbidden = ("name", "dynamic", "outputProfiles")
-    patch = {k: v for k, v in application["properties"].items() if k not in forbidden}
-    shown = dict(application["properties"])
-    shown["dynamic"] = {"type": "boolean", "readOnly": True}
-    return {
-        "VirtualHost": _object(schema.virtual_host),
-        "Application": {**application, "properties": shown},
-        "ApplicationPatch": {"type": "object", "properties": patch,
-                             "description": "Merged into what is there; null removes."},
-        "OutputProfile": profile,
-        "OutputProfileBody": body,
-        "Transaction": {
-            "type": "object",
-            "required": ["edits"],
-            "properties": {
-                "edits": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["verb", "path"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "verb": {"enum": ["create", "merge", "replace", "patch", "delete"]},
-                            "path": {"type": "string", "pattern": "^/Server",
-                                     "examples": ["/Server/Bind/Providers/RTMP"]},
-                            "value": {},
-                        },
-                    },
-                }
-            },
-        },
-        "Revision": {
-            "type": "object",
-            "required": ["number", "parent", "author", "time", "message", "origin", "digest"],
-            "properties": {"number": NUMBER, "parent": NUMBER, "message": TEXT},
-        },
-        "Failure": {
-            "description": "One envelope; of a batch whose items all failed, an array of them.",
-            "anyOf": [_envelope(None), _array(_envelope(None))],
-        },
-        "Problem": {
-            "type": "object",
-            "required": ["status", "title"],
-            "properties": {"status": {"type": "integer"}, "title": TEXT,
-                           "violations": _array(_ref("Violation"))},
-        },
-        "Violation": {
-            "type": "object",
-            "properties": {
-                "severity": {"enum": ["error", "warning", "advice"]},
-                **dict.fromkeys(("code", "file", "path", "message", "hint"), TEXT),
-                "line": NUMBER,
-                "column": NUMBER,
-            },
-        },
-    }  # fmt: skip
+    if is_success:
+        kind, shown = known.get("answer_type", "application/json"), known.get("answer", ANY)
+        if status == 207:
+            shown = known["mixed"]
+        answer["content"] = {kind: {"schema": shown}}
+        if "links" in known:
+            answer["links"] = known["links"]
+    elif status != 304 and path.startswith(_O):
+        answer["content"] = {"application/problem+json": {"schema": ref("Problem")}}
+    elif status != 304:
+        answer["content"] = {"application/json": {"schema": ref("Failure")}}
+    return answer
 
 
-def _object(item: Item) -> Doc:
-    properties = {child.json: _member(child) for child in item.children.values()}
-    shown: Doc = {"type": "object", "properties": properties, "additionalProperties": False}
-    if item.documentation:
-        shown["description"] = item.documentation
-    required = [child.json for child in item.children.values() if child.is_enforced]
-    if required:
-        shown["required"] = required
-    return shown
+def _header(name: str, known: Doc) -> Doc:
+    reads = name == "ETag" and not known.get("writes")
+    if name in known.get("headers", ()) or reads:
+        return {**HEADERS[name], "required": True}
+    return {"$ref": f"#/components/headers/{name}"}
 
 
-def _member(item: Item) -> Doc:
-    if item.is_list:
-        return _array(_one(item))
-    flat = item.flat_child
-    if flat is not None:
-        return {**_array(_one(flat)), "description": item.documentation}
-    if item.name in BARE:
-        whole = _one(item)
-        return {"anyOf": [whole, _array(_one(item.children[BARE[item.name]]))]}
-    return _one(item)
-
-
-def _one(item: Item) -> Doc:
-    if item.type is None:
-        return {"anyOf": [_object(item), {"type": "null"}]}
-    shown = _scalar(item.type)
-    shown["description"] = item.documentation or item.type.documentation
-    if item.is_secret:
-        shown["writeOnly"] = False
-    return shown
-
-
-def _scalar(value_type: ValueType) -> Doc:
-    """A scalar: typed, or a string that the engine reads so."""
-    kinds = {"int": "integer", "long": "integer", "float": "number", "bool": "boolean",
-             "presence": "boolean"}  # fmt: skip
-    kind = kinds.get(value_type.reads)
-    if kind is not None:
-        return {"type": [kind, "string"]}
-    if value_type.words and value_type.otherwise == "refused":
-        return {"type": "string", "examples": list(value_type.words)}
-    return {"type": ["string", "number"]}
+def _path_parameter(path: str, name: str, kind: str) -> Doc:
+    schema = REVISION_NUMBER if kind == "int" else {"type": "string", "minLength": 1}
+    if path in ACTIONS and name == "action":
+        schema = {"enum": list(ACTIONS[path])}
+    shown = {"name": name, "in": "path", "required": True, "schema": schema}
+    return {**shown, "example": EXAMPLES[name]} if "type" in schema else shown

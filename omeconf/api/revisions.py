@@ -14,6 +14,7 @@ from omeconf.api.writing import (
     finish,
     is_dry,
     message_of,
+    must_be_known,
     must_not_be_dry,
     must_reload,
     on_writer,
@@ -23,6 +24,10 @@ from omeconf.core.diff import changes
 from omeconf.core.plan import plan
 from omeconf.daemon import views
 from omeconf.errors import NotFound
+
+MOST = 2**53
+"""The largest number that every JSON reader takes as it is."""
+DIGITS = len(str(MOST))
 
 
 async def list_all(request: Request) -> Response:
@@ -63,9 +68,12 @@ async def rollback(request: Request) -> Response:
     service = service_of(request)
     body = read_body(await request.body())
     number = body.get("revision") if isinstance(body, dict) else None
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
     if not isinstance(number, int) or isinstance(number, bool):
         raise ApiError(400, 'the body is {"revision": NUMBER}')
     _existing(number)
+    must_be_known(request)
     must_reload(request)
     if is_dry(request):
         return await _would(request, number)
@@ -101,11 +109,9 @@ def _existing(number: int) -> int:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    try:
-        number = int(text)
-    except ValueError:
-        raise ApiError(400, f'{name} is a whole number, not "{text}"') from None
-    if number > 2**62:
-        raise ApiError(400, f"{name} is too large")
-    return number
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > DIGITS or int(text) > MOST:
+        raise ApiError(400, f'{name} is a whole number up to {MOST}, not "{text}"')
+    return int(text)

@@ -20,6 +20,7 @@ from omeconf.api.writing import (
     is_dry,
     message_of,
     must_be_few,
+    must_be_known,
     must_reload,
     on_writer,
     service_of,
@@ -105,6 +106,7 @@ async def put_document(request: Request) -> Response:
     if condition is None:
         raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
     condition(before)
+    must_be_known(request)
     must_reload(request)
     data = await request.body()
     confirm_s = confirm_seconds(request)

@@ -19,6 +19,7 @@ from omeconf.core.plan import Plan
 from omeconf.core.revision import Origin
 from omeconf.core.rules import unaddressable
 from omeconf.core.violation import Severity, Violation
+from omeconf.daemon.confirm import LONGEST_S
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Committed, Service
 from omeconf.errors import Refused
@@ -76,6 +77,7 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
     condition = precondition(request, resource) if resource is not None else None
     if condition is not None:
         condition(service.view())  # a stale one needs no writer
+    must_be_known(request)
     wants_reload = _wants_reload(request)
     if is_dry(request):
         return await _preview(request, edits, condition)
@@ -90,6 +92,14 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
         reload=wants_reload,
     )
     return await finish(request, committed)
+
+
+def must_be_known(request: Request) -> None:
+    """Raise ApiError 400 for a query option that says nothing we know, used or not."""
+    is_dry(request)
+    _flag(request, "atomic")
+    confirm_seconds(request)
+    _wants_reload(request)
 
 
 def is_dry(request: Request) -> bool:
@@ -116,9 +126,12 @@ def confirm_seconds(request: Request) -> float | None:
     """``?confirm=SECONDS``: take it back unless it is confirmed in time. Raises ApiError."""
     text = request.query_params.get("confirm")
     try:
-        return None if text is None else float(text)
+        seconds = None if text is None else float(text)
     except ValueError:
         raise ApiError(400, f'confirm is a number of seconds, not "{text}"') from None
+    if seconds is not None and not 0 < seconds <= LONGEST_S:
+        raise ApiError(400, f"confirm is more than 0 and at most {LONGEST_S:.0f} seconds")
+    return seconds
 
 
 async def finish(request: Request, committed: Committed) -> Written:
@@ -182,6 +195,7 @@ async def create_all(
     With ?atomic=true nothing is created if one is refused. show gives what is answered for an
     item that was created; resource is the collection, of which If-Match speaks.
     """
+    must_be_known(request)
     refused = any(wanted.refusal is not None for wanted in batch)
     is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]

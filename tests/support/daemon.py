@@ -70,6 +70,25 @@ class Answer:
         return self.json["response"]
 
 
+def call(
+    port: int, method: str, path: str, body: Any = None, *, token: str | None = TOKEN,
+    headers: dict[str, str] | None = None,
+) -> Answer:  # fmt: skip
+    """One call over TCP to a daemon; a body that is no bytes is sent as JSON."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    sent = dict(headers or {})
+    if token is not None:
+        sent["Authorization"] = "Basic " + base64.b64encode(token.encode()).decode()
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    try:
+        connection.request(method, path, data, sent)
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, found, answer.read())
+    finally:
+        connection.close()
+
+
 class Daemon:
     """`omeconf serve` on a configuration folder below `base`."""
 
@@ -150,18 +169,7 @@ class Daemon:
         headers: dict[str, str] | None = None,
     ) -> Answer:  # fmt: skip
         """One call over TCP; a body that is no bytes is sent as JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
-        sent = dict(headers or {})
-        if token is not None:
-            sent["Authorization"] = "Basic " + base64.b64encode(token.encode()).decode()
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        try:
-            connection.request(method, path, data, sent)
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, found, answer.read())
-        finally:
-            connection.close()
+        return call(self.port, method, path, body, token=token, headers=headers)
 
     def get(self, path: str) -> Any:
         """The response of a GET that must succeed."""

@@ -1,0 +1,319 @@
+"""The schemas of the OpenAPI document: the configuration's from the XSD, and those of our answers.
+
+What is null in a body is absent, so every value that may be left out may be null too. Numbers and
+booleans may always be strings: macros, and what the engine reads so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omeconf.core.mapping import BARE
+from omeconf.core.schema import Item, Schema, ValueType
+
+Doc = dict[str, Any]
+
+TEXT: Doc = {"type": "string"}
+NUMBER: Doc = {"type": "integer", "minimum": 0}
+ANY: Doc = {"type": "object", "additionalProperties": True}
+SWITCH: Doc = {"type": "boolean"}
+NULL: Doc = {"type": "null"}
+REVISION_NUMBER: Doc = {**NUMBER, "maximum": 2**53}
+
+
+_PROFILE: Doc = {
+    "outputStreamName": "${OriginStreamName}_copy",
+    "encodes": {"videos": [{"name": "video", "bypass": True}]},
+}
+EXAMPLES: dict[str, Doc] = {
+    "VirtualHost": {"name": "shop", "host": {"names": ["shop.example.com"]}},
+    "Application": {
+        "name": "fair",
+        "type": "live",
+        "providers": {"rtmp": {}},
+        "publishers": {"llhls": {"segmentDuration": 4}},
+        "outputProfiles": {"outputProfile": [{"name": "copy", **_PROFILE}]},
+    },
+    "ApplicationPatch": {"publishers": {"llhls": {"segmentDuration": 4}}, "providers": {"srt": {}}},
+    "OutputProfile": {"name": "copy", **_PROFILE},
+    "OutputProfileBody": _PROFILE,
+    "ServerPatch": {"modules": {"p2p": {"enable": True}}},
+}
+"""A body of each kind, to begin with."""
+
+
+def ref(name: str) -> Doc:
+    """A schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def array(items: Doc) -> Doc:
+    """An array of these."""
+    return {"type": "array", "items": items}
+
+
+def record(properties: dict[str, Doc], *, optional: tuple[str, ...] = ()) -> Doc:
+    """An object that has all these members but the optional ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def envelope(response: Doc | None) -> Doc:
+    """The engine's envelope around a response."""
+    shown: Doc = {"statusCode": {"type": "integer"}, "message": TEXT}
+    return record(shown if response is None else {**shown, "response": response})
+
+
+def components(schema: Schema) -> dict[str, Doc]:
+    """All schemas by name."""
+    model = Model(schema)
+    application = model.object(schema.application)
+    patch = model.object(schema.application, is_patch=True)
+    profile = model.object(schema.output_profile)
+    shown = {
+        "Server": model.object(schema.items["Server"]),
+        "ServerPatch": model.object(schema.items["Server"], is_patch=True),
+        "VirtualHost": model.object(schema.virtual_host),
+        "Application": _with(application, dynamic={"type": "boolean", "readOnly": True}),
+        "ApplicationPatch": _without(patch, "name", "outputProfiles"),
+        "OutputProfile": profile,
+        "OutputProfileBody": _without(profile, "name"),
+        **OURS,
+    }
+    for name, example in EXAMPLES.items():
+        shown[name] = {**shown[name], "examples": [example]}
+    return shown
+
+
+class Model:
+    """The configuration's elements as schemas; those with a name of their own by reference."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.named = {
+            schema.virtual_host: "VirtualHost",
+            schema.application: "Application",
+            schema.output_profile: "OutputProfile",
+        }
+
+    def object(self, item: Item, *, is_patch: bool = False) -> Doc:
+        """An element with elements; is_patch: what is missing in it stays as it is."""
+        children = item.children.values()
+        properties = {child.json: self.member(child, is_patch=is_patch) for child in children}
+        shown: Doc = {"type": "object", "properties": properties, "additionalProperties": False}
+        if item.documentation:
+            shown["description"] = item.documentation
+        required = [child.json for child in children if child.is_enforced]
+        if required and not is_patch:
+            shown["required"] = required
+        return shown
+
+    def member(self, item: Item, *, is_patch: bool) -> Doc:
+        """What stands under the element's key."""
+        if item.is_list:
+            return self._or_null(item, array(self.one(item)))
+        flat = item.flat_child
+        if flat is not None:
+            shown = self._or_null(item, array(self.one(flat)))
+            return {**shown, "description": item.documentation}
+        whole = self.one(item, is_patch=is_patch)
+        if item.name in BARE:
+            return {"anyOf": [whole, array(self.one(item.children[BARE[item.name]]))]}
+        return whole if item.type is None else self._or_null(item, whole)
+
+    def one(self, item: Item, *, is_patch: bool = False) -> Doc:
+        """An element by itself."""
+        if item in self.named:
+            return ref(self.named[item])
+        if item.type is None:
+            return {"anyOf": [self.object(item, is_patch=is_patch), NULL]}
+        shown = _scalar(item.type)
+        shown["description"] = item.documentation or item.type.documentation
+        return shown
+
+    @staticmethod
+    def _or_null(item: Item, shown: Doc) -> Doc:
+        if item.is_enforced:
+            return shown
+        kinds = shown["type"]
+        return {**shown, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+
+
+def _scalar(value_type: ValueType) -> Doc:
+    """A scalar: typed, or a string that the engine reads so."""
+    if value_type.reads == "bool":
+        return {"type": ["boolean", "string", "integer"], "minimum": 0, "maximum": 1}
+    if value_type.reads == "presence":
+        return {"type": ["boolean", "string"], "not": {"const": False}}
+    if value_type.words and value_type.otherwise == "refused":
+        return {"type": "string", "examples": list(value_type.words)}
+    kinds = {"int": ["integer", "string"], "long": ["integer", "string"],
+             "text": ["string", "number", "boolean"]}  # fmt: skip
+    return {"type": kinds.get(value_type.reads, ["number", "string"])}
+
+
+def _with(shown: Doc, **more: Doc) -> Doc:
+    return {**shown, "properties": {**shown["properties"], **more}}
+
+
+def _without(shown: Doc, *names: str) -> Doc:
+    kept = {key: value for key, value in shown["properties"].items() if key not in names}
+    required = [name for name in shown.get("required", []) if name not in names]
+    result = {**shown, "properties": kept, "required": required}
+    return result if required else {k: v for k, v in result.items() if k != "required"}
+
+
+# -- our own answers and bodies --------------------------------------------------------------------
+
+_MAYBE_TEXT: Doc = {"type": ["string", "null"]}
+_MAYBE_NUMBER: Doc = {"type": ["integer", "null"]}
+_MAYBE_RELOAD: Doc = {"anyOf": [ref("Reload"), NULL]}
+_EFFECT = {"changes": array(ref("Change")), "plan": array(ref("PlanItem")), "diff": TEXT}
+_VIOLATIONS = {"violations": array(ref("Violation"))}
+_REVISION = {
+    "number": NUMBER,
+    "parent": NUMBER,
+    "author": TEXT,
+    "time": {"type": "string", "format": "date-time"},
+    "message": TEXT,
+    "origin": {"enum": ["api", "cli", "file", "rollback"]},
+    "digest": TEXT,
+    "reload": _MAYBE_TEXT,
+    "reverts": array(NUMBER),
+}
+_OPERATION = {"op": TEXT, "path": {"type": "string", "pattern": "^(/.*)?$"}}
+
+OURS: dict[str, Doc] = {
+    "Transaction": {
+        **record({"edits": {"type": "array", "minItems": 1, "items": ref("Edit")}}),
+        "examples": [
+            {"edits": [{"verb": "merge", "path": "/Server/Modules/P2P", "value": {"enable": True}}]}
+        ],
+    },
+    "Edit": {
+        **record(
+            {
+                "verb": {"enum": ["create", "merge", "replace", "patch", "delete"]},
+                "path": {
+                    "type": "string",
+                    "pattern": "^/Server",
+                    "examples": ["/Server/Bind/Providers/RTMP"],
+                },
+                "value": {},
+            },
+            optional=("value",),
+        ),
+        "additionalProperties": False,
+    },
+    "Operation": {
+        "description": "One operation of a JSON Patch, RFC 6902.",
+        "oneOf": [
+            record({**_OPERATION, "op": {"enum": ["add", "replace", "test"]}, "value": {}}),
+            record({**_OPERATION, "op": {"enum": ["move", "copy"]}, "from": _OPERATION["path"]}),
+            record({**_OPERATION, "op": {"enum": ["remove"]}}),
+        ],
+    },
+    "Committed": record(
+        {
+            "revision": NUMBER,
+            "reload": {"enum": ["ok", "none", "pending", "failed"]},
+            **_VIOLATIONS,
+            **_EFFECT,
+        }
+    ),
+    "Checked": record(
+        {"good": SWITCH, **_VIOLATIONS, **_EFFECT},
+        optional=("changes", "plan", "diff"),
+    ),
+    "Revision": record(_REVISION),
+    "RolledBack": record({**_REVISION, **_EFFECT}, optional=("changes", "plan", "diff")),
+    "RevisionWithFiles": record(
+        {**_REVISION, "files": {"type": "object", "additionalProperties": TEXT}}
+    ),
+    "Difference": record(
+        {
+            "revision": NUMBER,
+            "against": NUMBER,
+            "changes": array(ref("Change")),
+            "plan": array(ref("PlanItem")),
+            "text": TEXT,
+        }
+    ),
+    "Change": record(
+        {
+            "kind": {"enum": ["added", "removed", "changed", "moved"]},
+            "path": TEXT,
+            "old": TEXT,
+            "new": TEXT,
+        },
+        optional=("old", "new"),
+    ),
+    "PlanItem": record(
+        {
+            "scope": {"enum": ["server", "virtualHost", "application"]},
+            "action": {"enum": ["create", "restart", "delete"]},
+            "virtualHost": TEXT,
+            "application": TEXT,
+        },
+        optional=("virtualHost", "application"),
+    ),
+    "Reload": record(
+        {
+            "id": TEXT,
+            "revisions": array(NUMBER),
+            "state": {
+                "enum": [
+                    *("pending", "running", "waiting"),
+                    *("healthy", "failed", "reverted", "superseded"),
+                ]
+            },
+            **dict.fromkeys(("made", "began", "ended"), _MAYBE_TEXT),
+            "tries": NUMBER,
+            "plan": array(ref("PlanItem")),
+            "calls": array(
+                record({"command": {}, "code": {"type": ["integer", "null"]}, "output": TEXT})
+            ),
+        }
+    ),
+    "Status": record(
+        {
+            "version": TEXT,
+            "serverXml": TEXT,
+            "revision": record(
+                dict.fromkeys(("head", "disk", "running", "healthy"), _MAYBE_NUMBER)
+            ),
+            "runningIsAssumed": SWITCH,
+            **dict.fromkeys(("missing", "unrecorded", "held", "readOnly", "history"), _MAYBE_TEXT),
+            "confirm": {
+                "anyOf": [
+                    record({"backTo": NUMBER, "deadline": TEXT, "seconds": {"type": "number"}}),
+                    NULL,
+                ]
+            },
+            "drift": {"anyOf": [record({"violations": array(ref("Violation"))}), NULL]},
+            "reload": record(dict.fromkeys(("pending", "current", "last"), _MAYBE_RELOAD)),
+            "restartNeeded": SWITCH,
+        }
+    ),
+    "Failure": {
+        "description": "One envelope; of a batch whose items all failed, an array of them.",
+        "anyOf": [envelope(None), array(envelope(None))],
+    },
+    "Problem": record(
+        {
+            "status": {"type": "integer"},
+            "title": TEXT,
+            "violations": array(ref("Violation")),
+            "reload": ref("Reload"),
+        },
+        optional=("violations", "reload"),
+    ),
+    "Violation": record(
+        {
+            "severity": {"enum": ["error", "warning", "advice"]},
+            **dict.fromkeys(("code", "file", "path", "message", "hint"), TEXT),
+            "line": NUMBER,
+            "column": NUMBER,
+        }
+    ),
+}
+"""What no XSD describes."""
