@@ -40,7 +40,7 @@ class Api:
     compat: Literal["0.21", "0.12"] = "0.21"
     """Whose forms of messages /v1 speaks."""
     max_body_bytes: int = 1048576
-    max_waiting: int = 64
+    max_waiting: int = 256
     """So many requests may wait for the writer; more are answered with 503."""
     header_timeout_s: float = 10.0
     """A client that has not sent its request line and headers by then is cut off."""

@@ -269,7 +269,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer_type": "application/xml",
     },
     (f"{_O}/document", "PUT"): {
-        "parameters": [FILE, MESSAGE, CONFIRM, DRY, IF_MATCH_OR_428],
+        "parameters": [FILE, *WRITES, IF_MATCH_OR_428],
         "bodies": {"application/xml": TEXT},
         "answer": ref("Committed"),
         "writes": True,
@@ -296,7 +296,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (_ONE, "GET"): {"answer": ref("RevisionWithFiles")},
     (f"{_ONE}/diff", "GET"): {"parameters": [AGAINST], "answer": ref("Difference")},
     (f"{_O}/rollback", "POST"): {
-        "parameters": [MESSAGE, CONFIRM, DRY],
+        "parameters": WRITES,
         "body": {**record({"revision": REVISION_NUMBER}), "examples": [{"revision": 1}]},
         "answer": ref("RolledBack"),
         "writes": True,

@@ -16,9 +16,9 @@ from omeconf.api.writing import (
     message_of,
     must_be_known,
     must_not_be_dry,
-    must_reload,
     on_writer,
     service_of,
+    wants_reload,
 )
 from omeconf.core.diff import changes
 from omeconf.core.plan import plan
@@ -74,11 +74,18 @@ async def rollback(request: Request) -> Response:
         raise ApiError(400, 'the body is {"revision": NUMBER}')
     _existing(number)
     must_be_known(request)
-    must_reload(request)
     if is_dry(request):
         return await _would(request, number)
     by, why, confirm_s = caller_of(request).name, message_of(request), confirm_seconds(request)
-    committed = await on_writer(request, service.rollback, number, by, why, confirm_s=confirm_s)
+    committed = await on_writer(
+        request,
+        service.rollback,
+        number,
+        by,
+        why,
+        confirm_s=confirm_s,
+        reload=wants_reload(request),
+    )
     written = await finish(request, committed)
     return JSONResponse(written.head.revision.as_json(), headers=written.headers)
 

@@ -21,10 +21,10 @@ from omeconf.api.writing import (
     message_of,
     must_be_few,
     must_be_known,
-    must_reload,
     on_writer,
     service_of,
     tags_of,
+    wants_reload,
     write,
 )
 from omeconf.core.check import Checked
@@ -107,7 +107,6 @@ async def put_document(request: Request) -> Response:
         raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
     condition(before)
     must_be_known(request)
-    must_reload(request)
     data = await request.body()
     confirm_s = confirm_seconds(request)
     if HIDDEN.encode() in data:
@@ -125,6 +124,7 @@ async def put_document(request: Request) -> Response:
         candidate,
         confirm_s=confirm_s,
         precondition=condition,
+        reload=wants_reload(request),
     )
     written = await finish(request, committed)
     tag = tags_of(request).of(f"file:{file}", _text(written.head, file), written.head)

@@ -78,7 +78,6 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
     if condition is not None:
         condition(service.view())  # a stale one needs no writer
     must_be_known(request)
-    wants_reload = _wants_reload(request)
     if is_dry(request):
         return await _preview(request, edits, condition)
     candidate = Candidate(0, edits, caller_of(request).name, message_of(request))
@@ -89,7 +88,7 @@ async def write(request: Request, *edits: Edit, resource: Resource | None = None
         Origin.API,
         confirm_s=confirm_seconds(request),
         precondition=condition,
-        reload=wants_reload,
+        reload=wants_reload(request),
     )
     return await finish(request, committed)
 
@@ -99,7 +98,7 @@ def must_be_known(request: Request) -> None:
     is_dry(request)
     _flag(request, "atomic")
     confirm_seconds(request)
-    _wants_reload(request)
+    wants_reload(request)
 
 
 def is_dry(request: Request) -> bool:
@@ -258,13 +257,8 @@ def must_not_be_dry(request: Request) -> None:
         raise ApiError(400, "dryRun is not possible here")
 
 
-def must_reload(request: Request) -> None:
-    """Raise ApiError for ?reload=skip where that is not possible."""
-    if not _wants_reload(request):
-        raise ApiError(400, "reload=skip is not possible here")
-
-
-def _wants_reload(request: Request) -> bool:
+def wants_reload(request: Request) -> bool:
+    """Not so with ``?reload=skip``: the engine goes on as it is. Raises ApiError."""
     text = request.query_params.get("reload")
     if text not in (None, "skip"):
         raise ApiError(400, f'reload is skip, or left out, not "{text}"')

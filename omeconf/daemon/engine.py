@@ -88,6 +88,11 @@ class EngineApi:
         except NotFound:
             return
 
+    def reload_certificate(self, virtual_host: str) -> None:
+        """Have the certificate files of a virtual host read again; "": those of the API itself."""
+        where = _path(virtual_host) if virtual_host else "/v1/managers/api"
+        self._call("POST", f"{where}:reloadCertificate")
+
     def _call(self, method: str, path: str, body: Json = None) -> Json:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
         headers = {"Authorization": self.authorization, "Content-Type": "application/json"}

@@ -6,6 +6,7 @@ import logging
 import time
 
 from omeconf.core.plan import Plan
+from omeconf.daemon.certificates import Certificates
 from omeconf.daemon.engine import (
     Difference,
     EngineApi,
@@ -41,6 +42,7 @@ class EngineSide:
         self.drift: list[Difference] = []
         """What it runs otherwise than it should."""
         self._compare_at = 0.0
+        self._certificates = Certificates()
 
     def publish(self, target: Head) -> None:
         """Have the engine's folder hold a head. Raises Unwritable."""
@@ -108,6 +110,25 @@ class EngineSide:
             self.events.emit("engine", drift=[str(each) for each in found])
         self.drift = found
         return bool(found) and self.settings.engine.on_drift == "repair"
+
+    def reload_certificates(self, running: Head) -> None:
+        """Have renewed certificate files read by the engine: no stream is dropped for that."""
+        if self.api is None:
+            return
+        for name in self._certificates.renewed(running):
+            whose = f"the virtual host {name}" if name else "the engine's API"
+            try:
+                self.api.reload_certificate(name)
+            except Unreachable:
+                return  # it is tried again at the next look
+            except (EngineRefused, NotFound) as error:
+                log.error("The certificate of %s was renewed, but not taken: %s", whose, error)
+                outcome = str(error)
+            else:
+                log.info("The certificate of %s was renewed: the engine has read it", whose)
+                outcome = ""
+            self._certificates.is_read(name)
+            self.events.emit("certificate", virtualHost=name, error=outcome or None)
 
     def as_json(self) -> dict[str, object]:
         """For status."""

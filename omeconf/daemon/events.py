@@ -22,7 +22,7 @@ class Event:
 
     id: int
     kind: str
-    """revision, drift, settled, reload, confirm, held or resumed."""
+    """revision, drift, settled, reload, confirm, held, resumed, engine or certificate."""
     data: dict[str, Any]
 
 

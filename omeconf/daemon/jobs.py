@@ -373,6 +373,8 @@ class Reloader:
         try:
             if self.engine.needs_replay(target):
                 self.request(target, is_replay=True)
+            else:
+                self.engine.reload_certificates(target)
         except Exception:  # the thread must outlive whatever the engine answers
             log.exception("Cannot look at the engine")
 

@@ -198,16 +198,13 @@ class Service:
         is open, another commit with confirm_s extends it, and one without raises Conflict.
         Without reload the engine goes on as it is, until the next one.
         """
-        self._skips_reload = not reload
-        try:
-            return self._armed(
-                confirm_s,
-                lambda: self.repository.commit(
-                    candidate, origin, force=force, precondition=precondition
-                ),
-            )
-        finally:
-            self._skips_reload = False
+        return self._armed(
+            confirm_s,
+            lambda: self.repository.commit(
+                candidate, origin, force=force, precondition=precondition
+            ),
+            reload=reload,
+        )
 
     def put(
         self,
@@ -217,11 +214,13 @@ class Service:
         *,
         confirm_s: float | None = None,
         precondition: Precondition | None = None,
+        reload: bool = True,
     ) -> Committed:
-        """Make a revision with a whole file as given, and have it reloaded."""
+        """Make a revision with a whole file as given, and have it reloaded; as `commit`."""
         return self._armed(
             confirm_s,
             lambda: self.repository.put(file, data, candidate, precondition=precondition),
+            reload=reload,
         )
 
     def retry(self, job_id: str) -> Job:
@@ -252,10 +251,20 @@ class Service:
         return found
 
     def rollback(
-        self, number: int, author: str, message: str = "", *, confirm_s: float | None = None
+        self,
+        number: int,
+        author: str,
+        message: str = "",
+        *,
+        confirm_s: float | None = None,
+        reload: bool = True,
     ) -> Committed:
-        """Take up an old revision's files as a new revision, and have it reloaded."""
-        return self._armed(confirm_s, lambda: self.repository.rollback(number, author, message))
+        """Take up an old revision's files as a new revision, and have it reloaded; as `commit`."""
+        return self._armed(
+            confirm_s,
+            lambda: self.repository.rollback(number, author, message),
+            reload=reload,
+        )
 
     def confirm(self, author: str = "") -> dict[str, Any]:
         """Keep what was committed with confirm_s. Raises Conflict if nothing waits for it."""
@@ -347,8 +356,17 @@ class Service:
             self._report_drift()
         return committed or Committed(head, (), None)
 
-    def _armed(self, confirm_s: float | None, work: Callable[[], Head]) -> Committed:
+    def _armed(
+        self, confirm_s: float | None, work: Callable[[], Head], *, reload: bool
+    ) -> Committed:
         """Do what makes a revision; with the way back on disk before it, if that is wanted."""
+        self._skips_reload = not reload
+        try:
+            return self._confirmable(confirm_s, work)
+        finally:
+            self._skips_reload = False
+
+    def _confirmable(self, confirm_s: float | None, work: Callable[[], Head]) -> Committed:
         confirmation = self.confirmation
         if confirm_s is None:
             confirmation.refuse_if_open()

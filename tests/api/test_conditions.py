@@ -251,10 +251,50 @@ def test_reload_skipped(tmp_path: Path) -> None:
         skipped = api.call("PATCH", f"{APP}?reload=skip", {"type": "vod"})
         assert skipped.status_code == 200
         assert skipped.headers["Omeconf-Reload"] == "none"
+        tag = {"If-Match": api.etag(f"{OWN}/document")}
+        text = api.text.replace("<Type>vod<", "<Type>live<")
+        put = api.call("PUT", f"{OWN}/document?reload=skip", text, headers=tag)
+        back = api.call("POST", f"{OWN}/rollback?reload=skip", {"revision": 2})
+        for answer in (put, back):
+            assert (answer.status_code, answer.headers["Omeconf-Reload"]) == (200, "none")
+        assert api.revision == 4
         assert not (tmp_path / "calls").exists()
         done = api.call("PATCH", f"{APPS}/other", {"type": "vod"})
         assert done.headers["Omeconf-Reload"] == "ok"
         assert sorted((tmp_path / "calls").read_text().split()) == ["app", "other"]
+
+
+WRITES_AND_TRIALS = {
+    "one edit": ("PATCH", APP, {"type": "vod"}),
+    "batch": ("POST", APPS, [{"name": "new", **PLAIN}]),
+    "transaction": (
+        "POST", f"{OWN}/transactions",
+        {"edits": [{"verb": "merge", "path": app_path("app"), "value": {"type": "vod"}}]},
+    ),
+    "document": ("PUT", f"{OWN}/document", SERVER.replace(">live<", ">vod<")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["confirm", "drift", "held"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"), WRITES_AND_TRIALS.values(), ids=WRITES_AND_TRIALS
+)
+def test_dry_run_is_refused_too(
+    api: ApiInProcess, state: str, method: str, path: str, body: Any
+) -> None:
+    """While nothing can be written, a dry run says so as the write does."""
+    tag = api.etag(f"{OWN}/document")
+    if state == "confirm":
+        assert api.call("PATCH", f"{APPS}/other?confirm=60", {"type": "vod"}).status_code == 200
+        tag = api.etag(f"{OWN}/document")
+    elif state == "drift":
+        api.file.write_text(api.text.replace("<Type>", "<Tipe>", 1))
+    else:
+        assert api.call("POST", f"{OWN}/hold", {"reason": "git pull"}).status_code == 200
+    headers = {"If-Match": tag} if method == "PUT" else {}
+    for query in ("?dryRun=true", ""):
+        answer = api.call(method, path + query, body, headers=headers)
+        assert answer.status_code == 409, (query, answer.text)
 
 
 BAD_FLAGS = {
@@ -267,7 +307,7 @@ BAD_FLAGS = {
     "confirm, nothing": ("PATCH", APP, "confirm=0", {"type": "vod"}),
     "confirm, no number": ("PATCH", APP, "confirm=nan", {"type": "vod"}),
     "confirm, for ever": ("PATCH", APP, "confirm=1e99", {"type": "vod"}),
-    "rollback": ("POST", f"{OWN}/rollback", "reload=skip", {"revision": 1}),
+    "rollback": ("POST", f"{OWN}/rollback", "reload=soon", {"revision": 1}),
     "transaction": (
         "POST", f"{OWN}/transactions", "dryRun=x",
         {"edits": [{"verb": "merge", "path": app_path("app"), "value": {"type": "vod"}}]},

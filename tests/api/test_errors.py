@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.support.api import (
     APP,
     APPS,
     HOST,
+    LISTENING,
     OWN,
     PLAIN,
     PROFILE,
@@ -25,6 +28,7 @@ from tests.support.api import (
     ApiInProcess,
     basic,
 )
+from tests.support.daemon import DEADLINE_S, Daemon
 
 PROBLEM = "application/problem+json"
 ENVELOPE = "application/json;charset=UTF-8"
@@ -239,6 +243,22 @@ def sample(text: str, name: str, **labels: str) -> float:
     ]
     assert found, f"{name} {labels} is not in {text}"
     return sum(found)
+
+
+def test_listeners_count_together(tmp_path: Path) -> None:
+    """What is asked over TCP shows in the metrics of the local socket, too."""
+    with Daemon(tmp_path, LISTENING) as daemon:
+        for _ in range(3):
+            assert daemon.call("GET", APP).status == 200
+        connection = http.client.HTTPConnection("localhost", timeout=DEADLINE_S)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(daemon.socket))
+        connection.request("GET", f"{OWN}/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+    line = next(each for each in text.splitlines() if 'apps/{app:name}",status="200' in each)
+    assert line.startswith("omeconf_http_requests_total{")
+    assert line.endswith(" 3.0"), line
 
 
 def test_metrics(api: ApiInProcess) -> None:

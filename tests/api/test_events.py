@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from omeconf.api import events as module
-from omeconf.daemon.events import KEPT
+from omeconf.daemon.events import KEPT, Events
 from tests.support.api import APP, LISTENING, OWN, ApiInProcess, basic
 from tests.support.daemon import DEADLINE_S, TOKEN, Daemon, wait_for
 
@@ -194,6 +194,14 @@ def test_too_long_ago(tmp_path: Path) -> None:
         assert (len(kept), is_whole) == (KEPT, False)
         assert events.listen(print, kept[0].id - 1) == (kept, True)
         assert events.listen(print, kept[0].id - 2)[1] is False
+
+
+def test_an_id_that_is_yet_to_come() -> None:
+    """The clock was set back: nothing is known of it, so all that is kept comes, with a gap."""
+    events = Events(1000.0)
+    events.emit("revision")
+    missed, is_whole = events.listen(lambda _: None, 10**15)
+    assert ([event.kind for event in missed], is_whole) == (["revision"], False)
 
 
 def test_many_at_once(daemon: Daemon) -> None:

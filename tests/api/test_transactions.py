@@ -330,6 +330,29 @@ def test_refused_documents(
 # -- check -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
+@pytest.mark.parametrize(("where", "status"), [("conf", 409), ("elsewhere", 403)])
+def test_a_document_that_includes_more(tmp_path: Path, where: str, status: int, query: str) -> None:
+    """What lies there and was not in use is not taken up: a file by hand is nobody's edit."""
+    for name in ("conf", "elsewhere"):
+        (tmp_path / name).mkdir()
+    more = tmp_path / where / "more.xml"
+    more.write_text("<VirtualHost><Name>more</Name></VirtualHost>")
+    with ApiInProcess(tmp_path / "conf") as api:
+        before = api.text
+        include = f'<VirtualHost include="{more}"/></VirtualHosts>'
+        tag = {"If-Match": api.etag(f"{OWN}/document")}
+        text = before.replace("</VirtualHosts>", include)
+        answer = api.call("PUT", f"{OWN}/document{query}", text, headers=tag)
+        assert answer.status_code == status, answer.text
+        assert "by hand" in answer.text
+        assert (api.text, api.revision) == (before, 1)
+        assert more.exists()
+        api.file.write_text(text)
+        api.service.submit(api.service.tick).result()
+        assert api.revision == 2
+
+
 def test_check_a_body(api: ApiInProcess) -> None:
     """A good one: what would change and restart. Nothing does."""
     found = api.call("POST", f"{OWN}/check", TEXT.replace(">6<", ">5<").encode()).json()

@@ -114,7 +114,7 @@ REFUSED = {
         {"outputProfiles": {"outputProfile": [{"encodes": {"video": []}}]}},
         "outputProfile.name is not optional"),
     "no type": ({"type": None}, "application.type is not optional"),
-    "bare array": ({"outputProfiles": []}, "outputProfile is not an array"),
+    "no array": ({"outputProfiles": {"outputProfile": {}}}, "outputProfile is not an array"),
     "not a list": (
         {"outputProfiles": {"outputProfile": {}}}, "Child outputProfile is not an array"),
     "scalar object": ({"publishers": 5}, "application.publishers is not an object"),

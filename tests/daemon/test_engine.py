@@ -252,6 +252,40 @@ def test_a_burst(engine: Engine, tmp_path: Path) -> None:
             assert engine.get(f"/v1/vhosts/default/apps/app{n}")["publishers"] == ours
 
 
+def looked(engine: Engine, times: int) -> None:
+    """Wait until the daemon has looked at the engine so many times more."""
+    end = engine.looks + times + 1
+    wait_for(lambda: engine.looks >= end, "looks at the engine")
+
+
+TLS = """<TLS><CertPath>tls/cert.pem</CertPath><KeyPath>tls/key.pem</KeyPath></TLS></Host>"""
+
+
+def test_certificates(engine: Engine, tmp_path: Path) -> None:
+    """Renewed files are read again, when all of them are there; nothing restarts for it."""
+    head, host = EXAMPLE.split("<VirtualHost>", 1)
+    text = f"{head}<VirtualHost>{host.replace('</Host>', TLS, 1)}"
+    daemon = daemon_of(engine, tmp_path, text)
+    folder = daemon.conf / "tls"
+    folder.mkdir()
+    for name in ("cert.pem", "key.pem"):
+        (folder / name).write_text("old")
+    with daemon:
+        wait_for(lambda: healthy(daemon), "the replay")
+        engine.control()
+        looked(engine, 2)
+        assert engine.control() == []
+        (folder / "key.pem").rename(folder / "old.pem")
+        (folder / "cert.pem").write_text("the new one")
+        looked(engine, 3)
+        assert engine.control() == []  # half of it
+        (folder / "key.pem").write_text("the new key")
+        wait_for(lambda: engine.control() == ["CERTIFICATE studio"], "the certificate")
+        looked(engine, 3)
+        assert engine.control() == []
+        assert "the engine has read it" in daemon.log
+
+
 def test_pass_through(engine: Engine, tmp_path: Path) -> None:
     """What is no configuration goes to the engine, with its token, both ways, and comes back."""
     with daemon_of(engine, tmp_path) as daemon:

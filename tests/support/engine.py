@@ -73,6 +73,7 @@ class State:
     def __init__(self, file: str) -> None:
         self.hosts: dict[str, Host] = {}
         self.log: list[str] = []
+        self.looks = 0
         self.fail: list[str] = []
         self.slow_s = 0.0
         self.guard = threading.Lock()
@@ -111,6 +112,7 @@ class State:
 
     def get(self, parts: list[str]) -> Any:
         if not parts:
+            self.looks += 1
             return list(self.hosts)
         if len(parts) == 1:
             return self.host(parts[0]).body
@@ -365,6 +367,12 @@ class Handler(BaseHTTPRequestHandler):
             told = {"path": path, "query": query, "length": len(data),
                     "agent": self.headers.get("User-Agent")}  # fmt: skip
             return 200, {"statusCode": 200, "message": "OK", "response": told}
+        renewed = re.fullmatch(r"/v1/(?:vhosts/([^/:]+)|managers/api):reloadCertificate", path)
+        if renewed and self.command == "POST":
+            if renewed[1]:
+                self.state.host(renewed[1])
+            self.state.log.append(f"CERTIFICATE {renewed[1] or 'managers'}")
+            return 200, {"statusCode": 200, "message": "OK"}
         match = re.fullmatch(r"/v1/vhosts(?:/([^/]*)(/apps(?:/([^/:]*)(/outputProfiles"
                              r"(?:/([^/]*))?)?)?)?)?", path)  # fmt: skip
         known = ("GET", "POST", "PATCH", "DELETE")
@@ -418,6 +426,9 @@ class Handler(BaseHTTPRequestHandler):
             self.state.slow_s = told.get("slow_s", self.state.slow_s)
             if told.get("end"):
                 os._exit(0)
+        if self.path.endswith("/looks"):
+            self.send(200, self.state.looks)
+            return
         log, self.state.log = self.state.log, []
         self.send(200, log)
 
@@ -477,6 +488,13 @@ class Engine:
         with urllib.request.urlopen(f"{self.url}/control", data, timeout=10) as answer:
             log: list[str] = json.loads(answer.read())
         return log
+
+    @property
+    def looks(self) -> int:
+        """How often its virtual hosts were listed."""
+        with urllib.request.urlopen(f"{self.url}/control/looks", timeout=10) as answer:
+            found: int = json.loads(answer.read())
+        return found
 
     def get(self, path: str) -> Any:
         """What its API answers."""
