@@ -19,7 +19,7 @@ from omeconf.core.document import Document, Node, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
-from omeconf.core.path import Path
+from omeconf.core.path import Path, Step
 from omeconf.core.schema import Item
 from omeconf.core.snapshot import Snapshot
 from omeconf.errors import AlreadyExists, BadBody, Conflict, NotFound, ReadOnly
@@ -117,9 +117,14 @@ class _Editor:
 
     def create(self, root: EffectiveElement, path: Path, value: Json) -> None:
         """Insert an element, and the wrappers around it that are not there yet."""
-        with suppress(NotFound):
-            root.find(path)
-            raise AlreadyExists(f"{path} already exists")
+        item, last = _item_at(root, path), path.last
+        if last != Step(last.name) or not item.is_list:
+            self._must_be_new(root, path)
+        target = from_json(item, value)
+        if last.key is not None and target.key != last.key:
+            raise BadBody(f'the name is "{target.key}", but the path says "{last.key}"')
+        if last.key is None and target.key is not None:
+            self._must_be_new(root, path.parent / Step(last.name, target.key))
         parent, rest = root, list(path.steps[1:])
         while len(rest) > 1:
             step = rest[0]
@@ -138,12 +143,6 @@ class _Editor:
             rest.pop(0)
         if any(step.key is not None or step.place is not None for step in rest[:-1]):
             root.find(path.parent)  # raises NotFound, naming the nearest that exists
-        item = parent.item
-        for step in rest:
-            item = item.children[step.name]
-        target = from_json(item, value)
-        if path.last.key is not None and target.key != path.last.key:
-            raise BadBody(f'the name is "{target.key}", but the path says "{path.last.key}"')
         node = target.node()
         for step in reversed(rest[:-1]):
             node = Node(step.name, children=(node,))
@@ -151,6 +150,11 @@ class _Editor:
         siblings = parent.all(child_item.name)
         anchor = siblings[-1].site if siblings else self._anchor(parent, child_item, set())
         self.add(parent.document, parent.document.insert(parent.element, node, after=anchor))
+
+    def _must_be_new(self, root: EffectiveElement, path: Path) -> None:
+        with suppress(NotFound):
+            root.find(path)
+            raise AlreadyExists(f"{path} already exists")
 
     def delete(self, node: EffectiveElement) -> None:
         """Take an element away, with every later one that the engine would read instead."""
@@ -277,6 +281,16 @@ class _Children:
         self.deletions: list[Element] = []
         self.insertions: list[tuple[Element | None, Node]] = []
         self.moved: list[Element] = []
+
+
+def _item_at(root: EffectiveElement, path: Path) -> Item:
+    """What may stand at a path. Raises BadBody if nothing may."""
+    item = root.item
+    for step in path.steps[1:]:
+        if step.name not in item.children:
+            raise BadBody(f"there can be no {step.name} in {item.path}")
+        item = item.children[step.name]
+    return item
 
 
 def _pair(

@@ -55,6 +55,22 @@ def test_equal_values_change_nothing() -> None:
     assert edited(before, Verb.REPLACE, APP, json_of(before)).snapshot is before.snapshot
 
 
+def test_create_without_a_key() -> None:
+    """The path may leave the name to the body; a list without names gets one more."""
+    before = checked(MINIMAL)
+    hosts = path.Path.parse("/Server/VirtualHosts/VirtualHost")
+    after = edited(before, Verb.CREATE, hosts, {"name": "b", "host": {"names": ["b"]}})
+    assert after.is_good, after.errors
+    assert json_of(after, path.virtual_host("b"))["host"] == {"names": ["b"]}
+    with pytest.raises(AlreadyExists):
+        edited(after, Verb.CREATE, hosts, {"name": "b", "host": {"names": ["c"]}})
+    name = path.virtual_host("b") / "Host" / "Names" / "Name"
+    more = edited(after, Verb.CREATE, name, "c")
+    assert json_of(more, path.virtual_host("b"))["host"] == {"names": ["b", "c"]}
+    with pytest.raises(BadBody, match="no Nonsense in Server/VirtualHosts"):
+        edited(before, Verb.CREATE, hosts.parent / "Nonsense", {})
+
+
 def test_null_removes() -> None:
     """A member set to null goes, with its lines; what was beside it stays."""
     before = checked(ORIGIN)
