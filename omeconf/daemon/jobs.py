@@ -248,6 +248,12 @@ class Reloader:
             self.on_done(job)
         except Exception as error:  # and whoever waits for it must hear of it
             log.error("Cannot record the outcome of reload %s: %s", job.id, error)
+        if job.state is State.SUPERSEDED:
+            with self._changed:
+                if self.pending is not None:
+                    self._follow(job, self.pending)
+                    return
+            job.state = State.FAILED
         if job.state is State.FAILED:
             self._try_later(job)
         elif job.state is State.HEALTHY:

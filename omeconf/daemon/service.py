@@ -582,6 +582,13 @@ class Service:
         except (Busy, Drift, Unwritable) as error:
             log.error("Cannot revert revision %s by itself yet: %s", names, error)
             self._to_revert.append(job)
+        except Conflict as error:
+            if self.reloader.pending is None:
+                log.error("Cannot revert revision %s by itself: %s", names, error)
+                return
+            # newer edits are on top: their reload covers these too, and decides for all of them
+            log.warning("revision %s waits for the reload of what was changed since", names)
+            job.state = State.SUPERSEDED
         except OmeconfError as error:
             log.error("Cannot revert revision %s by itself: %s", names, error)
         else:
