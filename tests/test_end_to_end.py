@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -340,6 +341,32 @@ def test_stopping_while_a_hook_runs(tmp_path: Path) -> None:
         assert answers[0].headers["omeconf-reload"] == "pending"
         daemon.process.kill()
         assert "<SegmentCount>9<" in daemon.text
+
+
+def test_killed_while_a_hook_runs(tmp_path: Path) -> None:
+    """The next start ends the hook that was left behind, and calls it again: never two at once."""
+    daemon = Daemon(tmp_path, our_example()).start()
+    (tmp_path / "hang").touch()
+    patch = {"publishers": {"llhls": {"segmentCount": 9}}}
+
+    def ask() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            daemon.call("PATCH", f"{APPS}/app", patch)
+
+    caller = threading.Thread(target=ask)
+    caller.start()
+    noted = tmp_path / "state/hook"
+    wait_for(lambda: daemon.calls and noted.exists() and noted.read_text(), "the hook")
+    note = noted.read_text()
+    daemon.stop(9)
+    caller.join()
+    assert Path(f"/proc/{note.split()[0]}").exists()
+    (tmp_path / "hang").unlink()
+    with daemon:
+        wait_for(lambda: daemon.status()["revision"]["healthy"] == 2, "the second try")
+        assert daemon.calls == ["restart application default/app"] * 2
+        assert not Path(f"/proc/{note.split()[0]}").exists()
+        wait_for(lambda: not noted.exists(), "the end of it")
 
 
 def test_many_clients_at_once(tmp_path: Path) -> None:

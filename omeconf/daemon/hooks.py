@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from omeconf.core.plan import Action, Plan, PlanItem
 from omeconf.core.schema import APPLICATION, SERVER, VIRTUAL_HOST
+from omeconf.daemon.orphans import Orphans
 from omeconf.settings import Hook
 
 KEPT_OUTPUT_BYTES = 16384
@@ -100,8 +101,8 @@ def _widen(item: PlanItem, hooks: Sequence[Hook]) -> PlanItem | None:
     return item
 
 
-def call(one: Call, job: Occasion) -> Outcome:
-    """Call a hook once and wait for it, up to its time-out."""
+def call(one: Call, job: Occasion, orphans: Orphans | None = None) -> Outcome:
+    """Call a hook once and wait for it, up to its time-out; orphans has it noted meanwhile."""
     hook = one.hook
     command = hook.run or ("systemctl", "restart", hook.unit)
     first = one.items[0]
@@ -120,7 +121,9 @@ def call(one: Call, job: Occasion) -> Outcome:
         "serverXml": job.server_xml,
         "items": [item.as_json() for item in one.items],
     }
-    return run(command, timeout_s=hook.timeout_s, told=told, environment=environment)
+    return run(
+        command, timeout_s=hook.timeout_s, told=told, environment=environment, orphans=orphans
+    )
 
 
 def run(
@@ -129,6 +132,7 @@ def run(
     timeout_s: float,
     told: object = None,
     environment: Mapping[str, str] | None = None,
+    orphans: Orphans | None = None,
 ) -> Outcome:
     """Run a command to its end, with JSON on its standard input. Never raises for it."""
     shown = " ".join(command)
@@ -146,11 +150,14 @@ def run(
             )
         except OSError as error:
             return Outcome(shown, None, f"cannot be started: {error.strerror}")
+    orphans = orphans or Orphans(None)
+    orphans.begins(process.pid)
     with process:
         is_done, output = _read_until_exit(process, timeout_s)
         if not is_done:
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
+    orphans.ends()
     text = output.decode("utf-8", "replace").strip()
     if not is_done:
         return Outcome(shown, None, f"killed after {timeout_s:g} s. {text}".strip())

@@ -24,6 +24,7 @@ from omeconf.core.plan import Plan, plan
 from omeconf.daemon.engine import Unreachable
 from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.hooks import Call, Occasion, Outcome, call, calls, run
+from omeconf.daemon.orphans import Orphans
 from omeconf.errors import OmeconfError
 from omeconf.settings import Settings
 from omeconf.store.repository import Head
@@ -111,6 +112,7 @@ class Reloader:
         run_id: str,
         clock: Callable[[], float] = time.time,
         engine: EngineSide | None = None,
+        orphans: Orphans | None = None,
     ) -> None:
         """running is what the engine runs now, half_done what was being tried when we ended.
 
@@ -130,6 +132,7 @@ class Reloader:
         self.on_done = on_done
         self.clock = clock
         self.engine = engine
+        self.orphans = orphans or Orphans(None)
         self._numbers = (f"{run_id}-{n}" for n in itertools.count(1))
         self._changed = threading.Condition()
         self._stopping = False
@@ -198,6 +201,7 @@ class Reloader:
     # -- on its thread -----------------------------------------------------------------------
 
     def _loop(self) -> None:
+        self.orphans.end()
         while not self._stopping:
             job = self._next()
             if job is not None:
@@ -337,7 +341,7 @@ class Reloader:
         health = self.settings.health
         if job.plan and health.run:
             threading.Event().wait(health.after_s)
-            outcome = run(health.run, timeout_s=health.timeout_s)
+            outcome = run(health.run, timeout_s=health.timeout_s, orphans=self.orphans)
             job.outcomes.append(outcome)
             if not outcome.is_ok:
                 self._failed(job, outcome)
@@ -352,12 +356,12 @@ class Reloader:
     def _call(self, each: Call, told: Occasion, job: Job) -> Outcome:
         if each.hook.use == "engine" and self.engine is not None:
             return self.engine.apply(Plan(each.items), self.running, job.target)
-        outcome = call(each, told)
+        outcome = call(each, told, self.orphans)
         for _ in range(each.hook.retries):
             if outcome.is_ok or self._stopping:
                 break
             log.warning("hook %s failed (%s), trying again", outcome.command, outcome.code)
-            outcome = call(each, told)
+            outcome = call(each, told, self.orphans)
         return outcome
 
     def _failed(self, job: Job, outcome: Outcome) -> None:

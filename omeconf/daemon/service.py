@@ -25,6 +25,7 @@ from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.events import Events
 from omeconf.daemon.jobs import Job, Reloader, State
+from omeconf.daemon.orphans import Orphans
 from omeconf.daemon.running import Running
 from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.settings import Settings
@@ -120,6 +121,7 @@ class Service:
             run_id=format(int(self.repository.clock()), "x"),
             clock=self.repository.clock,
             engine=self.engine,
+            orphans=Orphans(self.repository.state / "hook" if self.repository.state else None),
         )
         self.confirmation.load()
         self._expire_if_due()  # before anything is applied

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from omeconf.core.plan import Action, Plan, PlanItem
 from omeconf.daemon.hooks import KEPT_OUTPUT_BYTES, Call, Occasion, call, calls, run
+from omeconf.daemon.orphans import Orphans
 from omeconf.settings import Hook
+from tests.support.daemon import wait_for
 
 APP = PlanItem("application", Action.RESTART, "default", "app")
 OTHER = PlanItem("application", Action.CREATE, "default", "other")
@@ -97,9 +101,39 @@ def test_faults(command: tuple[str, ...], code: int | None, output: str) -> None
     assert (outcome.code, outcome.output) == (code, output)
 
 
+def test_children_of_a_hook_that_hangs(tmp_path: Path) -> None:
+    """All of its process group is ended with it."""
+    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    assert run(("sh", "-c", script), timeout_s=0.5).code is None
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: not _is_alive(child), "the end of the child")
+
+
+def test_an_orphan(tmp_path: Path) -> None:
+    """What an earlier daemon left running is ended, and nobody else who has its number."""
+    orphans = Orphans(tmp_path / "hook")
+    left = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    orphans.begins(left.pid)
+    Orphans(tmp_path / "hook").end()
+    assert left.wait(10) == -9
+    assert not (tmp_path / "hook").exists()
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    (tmp_path / "hook").write_text(f"{other.pid} 1")
+    orphans.end()
+    assert other.poll() is None
+    other.kill()
+    other.wait(10)
+
+
+def _is_alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 def test_much_output() -> None:
     """Only the end of what it prints is kept."""
-    outcome = run(("sh", "-c", "yes | head -c 1000000; echo end"), timeout_s=10)
+    outcome = run(("sh", "-c", "yes | head -c 100000000; echo end"), timeout_s=60)
     assert outcome.output.endswith("end")
     assert len(outcome.output) <= KEPT_OUTPUT_BYTES
     endless = run(("yes",), timeout_s=0.3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -212,8 +213,12 @@ class Trial:
         return repository, where
 
     def copy(self, start: Path) -> Path:
+        """The same files elsewhere; a journal says to which folder it belongs."""
         where = self.base / str(next(self.count))
         shutil.copytree(start, where)
+        for journal in where.glob("state/in-place/*"):
+            old, new = (json.dumps(str(base / "conf")).encode() for base in (start, where))
+            journal.write_bytes(journal.read_bytes().replace(old, new))
         return where
 
     # -- what must hold ------------------------------------------------------------------------
