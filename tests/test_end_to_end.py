@@ -17,7 +17,15 @@ from pathlib import Path
 import pytest
 
 from tests.support import EXAMPLES, shared
-from tests.support.daemon import Answer, Daemon, free_port, omeconf, uncommented_api, wait_for
+from tests.support.daemon import (
+    Answer,
+    Daemon,
+    free_port,
+    is_alive,
+    omeconf,
+    uncommented_api,
+    wait_for,
+)
 
 APPS = "/v1/vhosts/default/apps"
 NEW = {
@@ -357,15 +365,15 @@ def test_killed_while_a_hook_runs(tmp_path: Path) -> None:
     caller.start()
     noted = tmp_path / "state/hook"
     wait_for(lambda: daemon.calls and noted.exists() and noted.read_text(), "the hook")
-    note = noted.read_text()
+    left = int(noted.read_text().split()[0])
     daemon.stop(9)
     caller.join()
-    assert Path(f"/proc/{note.split()[0]}").exists()
+    assert is_alive(left)
     (tmp_path / "hang").unlink()
     with daemon:
         wait_for(lambda: daemon.status()["revision"]["healthy"] == 2, "the second try")
         assert daemon.calls == ["restart application default/app"] * 2
-        assert not Path(f"/proc/{note.split()[0]}").exists()
+        assert not is_alive(left)
         wait_for(lambda: not noted.exists(), "the end of it")
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from omeconf.core.plan import Action, Plan, PlanItem
 from omeconf.daemon.hooks import KEPT_OUTPUT_BYTES, Call, Occasion, call, calls, run
 from omeconf.daemon.orphans import Orphans
 from omeconf.settings import Hook
-from tests.support.daemon import wait_for
+from tests.support.daemon import is_alive, wait_for
 
 APP = PlanItem("application", Action.RESTART, "default", "app")
 OTHER = PlanItem("application", Action.CREATE, "default", "other")
@@ -106,7 +105,7 @@ def test_children_of_a_hook_that_hangs(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
     assert run(("sh", "-c", script), timeout_s=0.5).code is None
     child = int((tmp_path / "child").read_text())
-    wait_for(lambda: not _is_alive(child), "the end of the child")
+    wait_for(lambda: not is_alive(child), "the end of the child")
 
 
 def test_an_orphan(tmp_path: Path) -> None:
@@ -123,12 +122,6 @@ def test_an_orphan(tmp_path: Path) -> None:
     assert other.poll() is None
     other.kill()
     other.wait(10)
-
-
-def _is_alive(pid: int) -> bool:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
 
 
 def test_much_output() -> None:
