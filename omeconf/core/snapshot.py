@@ -142,9 +142,12 @@ class Snapshot:
         return lines[line - 1].rstrip("\r") if 0 < line <= len(lines) else ""
 
     def replace(self, documents: Mapping[str, Document]) -> Snapshot:
-        """The snapshot with some files changed; their includes are taken as before."""
+        """The snapshot with some files changed; their includes match what they did before.
+
+        Files that nothing includes any more are none of it.
+        """
         files = {**self.files, **{file: document.data for file, document in documents.items()}}
-        return Snapshot(
+        changed = Snapshot(
             files,
             main=self.main,
             folder=self.folder,
@@ -155,6 +158,29 @@ class Snapshot:
             logger=self.logger,
             parsed={**self._parsed, **documents},
         )
+        if self.includes:
+            changed._forget_what_is_not_included()
+        return changed
+
+    def _forget_what_is_not_included(self) -> None:
+        includes: dict[Include, tuple[str, ...] | None] = {}
+        waiting, seen = [(self.main, "")], set()
+        while waiting:
+            file, current = waiting.pop()
+            if (file, current) in seen or file not in self.files:
+                seen.add((file, current))
+                continue
+            seen.add((file, current))
+            for include in self._includes_of(file, current):
+                if include in self.includes:
+                    includes[include] = self.includes[include]
+                    for found in includes[include] or ():
+                        waiting.append((found, self.current_inside(include, found)))
+        names = {file for file, _ in seen}
+        self.includes = includes
+        self.files = {file: data for file, data in self.files.items() if file in names}
+        self.unreadable = {file: why for file, why in self.unreadable.items() if file in names}
+        self._parsed = {file: found for file, found in self._parsed.items() if file in names}
 
     @property
     def digest(self) -> str:
@@ -237,6 +263,8 @@ class Snapshot:
         try:
             document = self.document(file)
         except NotWellFormed:
+            return
+        if not document.has_attribute("include"):
             return
         for element in document.root.descendants():
             value = element.attributes.get("include")

@@ -146,7 +146,7 @@ class Publisher:
             for file, data in new.items():
                 prepared.append(self._prepare(file, data, base[file], is_included))
             with translated("cannot sync the configuration folder"):
-                for folder in {each.temporary.parent for each in prepared if each.new is not None}:
+                for folder in {each.temporary.parent for each in prepared}:
                     sync_folder(folder)
         except BaseException:
             self.discard(prepared)
@@ -203,7 +203,8 @@ class Publisher:
             with suppress(OSError):
                 if each.way in (Way.EXCHANGE, Way.REMOVE):
                     data = each.temporary.read_bytes()
-                    if data not in (each.base, each.new, _bytes(each.target)):
+                    ours = (each.base, each.new or b"", _bytes(each.target))
+                    if data not in ours:
                         saves.append((each.file, data))
                 self._remove(each.temporary)
         return saves
@@ -328,6 +329,8 @@ class Publisher:
             return self._prepare_in_place(file, target, new, base)
         temporary = self._temporary(target, file, new or b"", is_included)
         if new is None:
+            with translated(f"cannot write beside {file}"):
+                _write_new(temporary, b"", lambda _: None)  # tells of it after a crash
             return Prepared(file, target, temporary, base, None, Way.REMOVE)
         like = target if base is not None else self.folder / file.rpartition("/")[0]
         with translated(f"cannot write {file}"):

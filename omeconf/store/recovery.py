@@ -37,12 +37,18 @@ class Recovery:
         publisher: Publisher,
         history: History,
         keep: Callable[[Iterable[tuple[str, bytes]]], None],
+        would_include: Callable[[Files, str], bool],
     ) -> None:
-        """keep is told of saves that would be lost, as file and bytes."""
+        """keep is told of saves that would be lost, as file and bytes.
+
+        would_include tells whether a configuration of such files would include another file: if
+        not, that file is none of it, and stays as it is.
+        """
         self.folder = folder
         self.publisher = publisher
         self.history = history
         self.keep = keep
+        self.would_include = would_include
 
     def run(self, head: Head | None) -> None:
         """Clean up. Raises Unwritable; what is done by then is done, and it can be run again."""
@@ -60,13 +66,18 @@ class Recovery:
         if not left:
             return
         ours = {
-            each.file: each for each in left if each.is_ours and each.data == files.get(each.file)
+            each.file: each
+            for each in left
+            if each.is_ours and each.data == files.get(each.file, b"")  # empty: it is to go
         }
-        changed = [f for f in {*files, *before} if files.get(f) != before.get(f)]
+        changed = [
+            f
+            for f in {*files, *before}
+            if files.get(f) != before.get(f) and (f in files or self.would_include(files, f))
+        ]
         live = [f for f in changed if self._bytes(f) == files.get(f)]
         can_finish = all(
-            f in live or (self._is_ready(ours.get(f), f, files) and self._bytes(f) == before.get(f))
-            for f in changed
+            f in live or (f in ours and self._bytes(f) == before.get(f)) for f in changed
         )
         if head is not None and len(live) < len(changed):
             if can_finish:
@@ -78,10 +89,6 @@ class Recovery:
                 self.history.withdraw(head.revision.number)
                 files = before
         self._clear(left, files, before)
-
-    def _is_ready(self, leftover: Leftover | None, file: str, files: Files) -> bool:
-        """Whether the bytes that a file shall have lie beside it; a file that goes needs none."""
-        return file not in files or (leftover is not None and leftover.data == files[file])
 
     def _finish(self, changed: list[str], ours: Mapping[str, Leftover], files: Files) -> None:
         for file in changed:
@@ -101,7 +108,7 @@ class Recovery:
             )
             if displaced is not None:
                 self.publisher.put_back(displaced)
-            elif file not in before:
+            elif file not in before and self.would_include(before, file):
                 self.publisher.remove(file)
 
     def _clear(self, left: list[Leftover], files: Files, before: Files) -> None:

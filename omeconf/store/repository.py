@@ -138,7 +138,9 @@ class Repository:
         """Finish or undo what a crash cut off. Raises Unwritable; then it must be done again."""
         if self._is_recovered:
             return
-        Recovery(self.folder, self.publisher, self.history, self._keep).run(self.head)
+        Recovery(self.folder, self.publisher, self.history, self._keep, self._would_include).run(
+            self.head
+        )
         newest = self.history.head()
         if self.head is not None and newest is not None and newest != self.head.revision:
             self.head = Head(newest, self.at(newest.number))
@@ -311,6 +313,9 @@ class Repository:
         if not snapshot.is_inside(file):
             raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
         checked = self.check_with(file, data)
+        for gone in sorted(snapshot.files.keys() - checked.snapshot.files.keys()):
+            if checked.snapshot.would_include(gone):
+                raise Busy(f"{gone} is away at this moment")
         for other in sorted(checked.snapshot.files.keys() - snapshot.files.keys()):
             if not snapshot.is_inside(other):
                 raise ReadOnly(
@@ -395,7 +400,7 @@ class Repository:
     ) -> Head:
         checked = self._check(files)
         old, new = base.checked.snapshot, checked.snapshot
-        outside = [file for file in old.changed_files(new) if not old.is_inside(file)]
+        outside = [file for file in self._to_write(old, new) if not old.is_inside(file)]
         if outside:
             raise Refused(f"{outside[0]} is outside of the configuration folder: not written", ())
         if not checked.is_good:
@@ -410,6 +415,13 @@ class Repository:
             Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
         )
         return check(taken, self.schema)
+
+    def _would_include(self, files: Mapping[str, bytes], file: str) -> bool:
+        """Whether a configuration of such files would include a file of that name."""
+        taken = Snapshot.take(
+            Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
+        )
+        return taken.would_include(file)
 
     def _lost(self, snapshot: Snapshot) -> str:
         """Files of head that may only be away for a moment; "" when there is none."""
@@ -465,7 +477,7 @@ class Repository:
         reverts: tuple[int, ...] = (),
     ) -> Head:
         old, new = base.checked.snapshot, checked.snapshot
-        changed = old.changed_files(new)
+        changed = self._to_write(old, new)
         prepared = self.publisher.prepare(
             {file: new.files.get(file) for file in changed},
             {file: old.files.get(file) for file in changed},
@@ -490,6 +502,25 @@ class Repository:
         self.head = Head(revision, checked)
         self._looked_at = new.fingerprint
         return self.head
+
+    def _to_write(self, old: Snapshot, new: Snapshot) -> list[str]:
+        """Files that must be written, created or removed, so that new is on disk.
+
+        One that is only not included any more stays: it may be somebody's. So it may be there
+        still when it is included again.
+        """
+        return [
+            file
+            for file in old.changed_files(new)
+            if (file in old.files or self._on_disk(file) != new.files[file])
+            and (file in new.files or new.would_include(file))
+        ]
+
+    def _on_disk(self, file: str) -> bytes | None:
+        try:
+            return self.folder.read(file)
+        except (NotFound, Unwritable):
+            return None
 
     def _withdraw(self) -> None:
         self._keep(self.publisher.undo_rest())

@@ -433,8 +433,57 @@ def test_rollback_brings_files_back(repository: Repository) -> None:
     repository.rollback(3)
     assert sorted(path.name for path in conf.iterdir()) == ["Server.xml", "h2.xml"]
     repository.rollback(1)
-    assert (live(repository), sorted(p.name for p in conf.iterdir())) == (MINIMAL, ["Server.xml"])
+    assert live(repository) == MINIMAL
+    assert (conf / "h2.xml").exists(), "nothing includes it now, so it stays"
     assert repository.adopt() is None
+    repository.rollback(3)
+    assert live(repository) == include
+    assert repository.at(7).snapshot.digest == repository.view().revision.digest
+
+
+ELSEWHERE = {
+    "beside": ("h1.xml", "h1.xml"),
+    "pattern": ("h*.xml", "h1.xml"),
+    "outside": ("{outside}/h1.xml", "{outside}/h1.xml"),
+}
+
+
+@pytest.mark.parametrize("way", ["put", "delete", "rollback"])
+@pytest.mark.parametrize(("pattern", "name"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_is_not_included_any_more_stays(
+    repository: Repository, tmp_path: Path, pattern: str, name: str, way: str
+) -> None:
+    """A file is nobody's edit only because the include that named it is gone."""
+    (tmp_path / "outside").mkdir()
+    where = str(tmp_path / "outside")
+    file = repository.folder.path / name.replace("{outside}", where)
+    file.write_text(HOST.format("one"))
+    include = f'<VirtualHost include="{pattern.replace("{outside}", where)}"/>'
+    write(repository, MINIMAL.replace("\t</VirtualHosts>", f"\t\t{include}\n\t</VirtualHosts>"))
+    repository.adopt()
+    if way == "put":
+        repository.put("Server.xml", MINIMAL.encode(), Candidate(0, (), "me", ""))
+    elif way == "rollback":
+        repository.rollback(1)
+    elif "*" in pattern:
+        with pytest.raises(Conflict):
+            repository.commit(Candidate(0, (Edit(Verb.DELETE, path.virtual_host("one")),), "me"))
+        return
+    else:
+        repository.commit(Candidate(0, (Edit(Verb.DELETE, path.virtual_host("one")),), "me"))
+    assert file.read_text() == HOST.format("one")
+    assert live(repository) == MINIMAL
+    head = repository.view()
+    assert head.revision.number == 3
+    assert list(head.checked.snapshot.files) == ["Server.xml"]
+    assert repository.at(3).snapshot.digest == head.revision.digest
+    repository.close()
+    again = opened(tmp_path)
+    assert again.view().revision == head.revision
+    again.rollback(2)
+    assert "include" in live(again)
+    assert again.at(4).snapshot.digest == again.view().revision.digest
+    again.close()
 
 
 def test_a_save_from_an_older_buffer(repository: Repository) -> None:
