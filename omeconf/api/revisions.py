@@ -20,8 +20,6 @@ from omeconf.api.writing import (
     service_of,
     wants_reload,
 )
-from omeconf.core.diff import changes
-from omeconf.core.plan import plan
 from omeconf.daemon import views
 from omeconf.errors import NotFound
 
@@ -99,13 +97,11 @@ async def confirm(request: Request) -> Response:
 
 async def _would(request: Request, number: int) -> Response:
     """What a rollback would change."""
-    service = service_of(request)
-    head = service.view()
-    found = await on_writer(request, service.repository.at, number)
-    service.repository.judge(found, head.checked)
-    written = dry(head, plan(changes(head.checked.root, found.root)))
-    shown = {**head.revision.as_json(), **effect(request, head.checked, found)}
-    return JSONResponse(shown, headers=written.headers)
+    preview, confirm_s = service_of(request).preview_rollback, confirm_seconds(request)
+    would = await on_writer(request, preview, number, confirm_s=confirm_s)
+    base = would.base
+    shown = {**base.revision.as_json(), **effect(request, base.checked, would.head.checked)}
+    return JSONResponse(shown, headers=dry(would.head, would.plan).headers)
 
 
 def _existing(number: int) -> int:

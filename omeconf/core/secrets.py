@@ -10,14 +10,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from omeconf.core.check import Checked
-from omeconf.core.document import Document, Splice
+from omeconf.core.document import Document, Splice, splice
 from omeconf.core.mapping import HIDDEN
 from omeconf.core.parse import Element
 from omeconf.core.snapshot import Snapshot
 from omeconf.errors import NotWellFormed
 
-_UNREAD = re.compile(rb"<!--(.*?)-->|<\?(.*?)\?>", re.DOTALL)
-"""Comments and processing instructions."""
+_UNREAD = re.compile(rb"<!--(.*?)-->|<\?(.*?)\?>|<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+"""Comments and processing instructions; and character data, which may look like them."""
+_ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
 def masked(checked: Checked) -> Snapshot:
@@ -49,25 +50,32 @@ def masked(checked: Checked) -> Snapshot:
 
 
 def _hidden(document: Document, secrets: Iterable[Element], names: Collection[str]) -> bytes:
-    found = [
-        Splice(text.start, text.end, HIDDEN.encode())
-        for secret in secrets
-        for element in secret.descendants()
-        for text in element.texts
-    ]
+    found = [each for secret in secrets for each in _of(document.data, secret)]
     found += _unread(document.data, names)
     splices: list[Splice] = []
-    for splice in sorted(set(found), key=lambda each: (each.start, -each.end)):
-        if not splices or splice.start >= splices[-1].end:
-            splices.append(splice)
-    return document.splice(splices).data
+    for each in sorted(set(found), key=lambda each: (each.start, -each.end)):
+        if not splices or each.start >= splices[-1].end:
+            splices.append(each)
+    return splice(document.data, splices)
+
+
+def _of(data: bytes, secret: Element) -> Iterator[Splice]:
+    """All that an element holds, and its attributes but for those that the engine knows."""
+    for attribute in _ATTRIBUTE.finditer(data, secret.start, secret.open_end):
+        if attribute[1] not in (b"ignore", b"include"):
+            start, end = attribute.span(2)
+            yield Splice(start + 1, end - 1, HIDDEN.encode())
+    if data[secret.open_end : secret.close_start].strip():
+        yield Splice(secret.open_end, secret.close_start, HIDDEN.encode())
 
 
 def _unread(data: bytes, names: Collection[str]) -> Iterator[Splice]:
-    """What stands behind the name of a secret in a comment, up to the next tag if there is one."""
-    name = re.compile(rb"<\s*(?:%s)\b(?:\s*>)?" % b"|".join(sorted(n.encode() for n in names)))
+    """All behind the name of a secret in what the engine does not read, or to its end tag."""
+    name = re.compile(rb"\b(%s)\b(?:\s*>)?" % b"|".join(sorted(n.encode() for n in names)))
     for unread in _UNREAD.finditer(data):
-        start, end = unread.span(1 if unread[1] is not None else 2)
-        for tag in name.finditer(data, start, end):
-            close = data.find(b"</", tag.end(), end)
+        start, end = next(unread.span(group) for group in (1, 2, 3) if unread[group] is not None)
+        at = start
+        while tag := name.search(data, at, end):
+            close = data.find(b"</" + tag[1], tag.end(), end)
+            at = end if close < 0 else close + len(tag[1]) + 2
             yield Splice(tag.end(), end if close < 0 else close, HIDDEN.encode())

@@ -21,9 +21,12 @@ Seen = Mapping[str, tuple[int, ...] | None]
 class Certificates:
     """The certificate files of a head, as they were when they were last looked at."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Seen] = {}
-        """As the engine has read them, by virtual host."""
+    def __init__(self, *, of_managers: bool) -> None:
+        """of_managers: those of the engine's own API, too."""
+        self.of_managers = of_managers
+        self._known: dict[str, Seen] | None = None
+        """As the engine has read them, by virtual host; None before the first look: they may have
+        been renewed while we were away."""
         self._last: dict[str, Seen] = {}
         """As they were at the last look."""
 
@@ -36,23 +39,27 @@ class Certificates:
         now: dict[str, Seen] = {
             name: {path: _stamp(path) for path in files} for name, files in _files(head)
         }
+        if not self.of_managers:
+            now.pop(MANAGERS, None)
+        if self._known is None:
+            self._known = {name: dict.fromkeys(seen, ()) for name, seen in now.items()}
+        for name, seen in now.items():
+            if seen.keys() != self._known.get(name, {}).keys():
+                self._known[name] = seen  # the engine reads them when it is given their paths
         found = [
             name
             for name, seen in now.items()
-            if seen.keys() == self._known.get(name, seen).keys()
-            and seen != self._known.get(name, seen)
+            if seen != self._known[name]
             and seen == self._last.get(name)
             and None not in seen.values()
         ]
-        for name, seen in now.items():
-            if name not in self._known or seen.keys() != self._known[name].keys():
-                self._known[name] = seen  # the engine reads them when it is given their paths
         self._known = {name: seen for name, seen in self._known.items() if name in now}
         self._last = now
         return found
 
     def is_read(self, name: str) -> None:
         """The engine has read the files of a virtual host again."""
+        assert self._known is not None
         self._known[name] = self._last[name]
 
 

@@ -42,7 +42,8 @@ class EngineSide:
         self.drift: list[Difference] = []
         """What it runs otherwise than it should."""
         self._compare_at = 0.0
-        self._certificates = Certificates()
+        # in its folder it is given an API without TLS
+        self._certificates = Certificates(of_managers=not engine.config_dir)
 
     def publish(self, target: Head) -> None:
         """Have the engine's folder hold a head. Raises Unwritable."""
@@ -122,10 +123,10 @@ class EngineSide:
             except Unreachable:
                 return  # it is tried again at the next look
             except (EngineRefused, NotFound) as error:
-                log.error("The certificate of %s was renewed, but not taken: %s", whose, error)
+                log.error("The certificate of %s is not read again: %s", whose, error)
                 outcome = str(error)
             else:
-                log.info("The certificate of %s was renewed: the engine has read it", whose)
+                log.info("The certificate of %s: the engine has read it again", whose)
                 outcome = ""
             self._certificates.is_read(name)
             self.events.emit("certificate", virtualHost=name, error=outcome or None)

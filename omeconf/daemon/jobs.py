@@ -175,6 +175,8 @@ class Reloader:
                 self._not_before = 0.0
                 self._changed.notify_all()
                 return self.pending
+            if self.current is not None:
+                return self.current  # it covers what failed before it
         last = self.last
         if last is None or last.state not in (State.FAILED, State.WAITING):
             return None
@@ -222,10 +224,10 @@ class Reloader:
                     job, self.pending = self.pending, None
                     self.current = job
                     return job
-                if self.pending is None and until is not None and now >= until:
+                if until is not None and now >= until:
                     return None
                 ends = [self._not_before] if self.pending is not None else []
-                ends += [until] if until is not None and self.pending is None else []
+                ends += [until] if until is not None else []
                 self._changed.wait(min(ends) - now if ends else None)
         return None
 
@@ -381,7 +383,7 @@ class Reloader:
         if target is None:
             return
         try:
-            if self.engine.needs_replay(target):
+            if self.pending is None and self.engine.needs_replay(target):
                 self.request(target, is_replay=True)
             else:
                 self.engine.reload_certificates(target)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from omeconf.core.check import Checked
 from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
@@ -93,7 +94,8 @@ class Service:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._to_revert: list[Job] = []
         """Failed reloads whose revisions could not be taken back yet."""
-        self._skips_reload = False
+        self._unasked = 0
+        """A revision that the engine need not run yet; what else there is, it must."""
         self._reported = ""
         self._unrecorded = ""
         self._missing_since: float | None = None
@@ -298,17 +300,19 @@ class Service:
     ) -> Previewed:
         """What a commit would give and restart, without making it. Raises as it would."""
         head = self._would_be_on(confirm_s)
-        checked = self.repository.preview(edits, precondition)
-        found = changes(head.checked.root, checked.root)
-        return Previewed(head, Head(head.revision, checked), found, plan(found))
+        return _previewed(head, self.repository.preview(edits, precondition))
 
     def preview_put(self, file: str, data: bytes, *, confirm_s: float | None = None) -> Previewed:
         """What a whole file would give and restart, without making it. Raises as `put` would."""
         head = self._would_be_on(confirm_s)
         checked = self.repository.put_on(head, file, data)
         self.repository.judge(checked, head.checked)
-        found = changes(head.checked.root, checked.root)
-        return Previewed(head, Head(head.revision, checked), found, plan(found))
+        return _previewed(head, checked)
+
+    def preview_rollback(self, number: int, *, confirm_s: float | None = None) -> Previewed:
+        """What a rollback would give and restart, without making it. Raises as it would."""
+        head = self._would_be_on(confirm_s)
+        return _previewed(head, self.repository.rolled_back(head, number))
 
     def _would_be_on(self, confirm_s: float | None) -> Head:
         """The head that a commit would be made on. Raises why there would be none."""
@@ -362,11 +366,17 @@ class Service:
         self, confirm_s: float | None, work: Callable[[], Head], *, reload: bool
     ) -> Committed:
         """Do what makes a revision; with the way back on disk before it, if that is wanted."""
-        self._skips_reload = not reload
-        try:
-            return self._confirmable(confirm_s, work)
-        finally:
-            self._skips_reload = False
+        if not reload:
+            return self._confirmable(confirm_s, lambda: self._unapplied(work))
+        return self._confirmable(confirm_s, work)
+
+    def _unapplied(self, work: Callable[[], Head]) -> Head:
+        """Do what makes a revision that the engine need not run yet."""
+        before = self.repository.head
+        head = work()
+        if before is not None and head.revision.number == before.revision.number + 1:
+            self._unasked = head.revision.number  # else a manual edit came before it
+        return head
 
     def _confirmable(self, confirm_s: float | None, work: Callable[[], Head]) -> Committed:
         confirmation = self.confirmation
@@ -437,7 +447,10 @@ class Service:
             log.info("revision %d: edited by hand: %s", head.revision.number,
                      paths or "nothing the engine reads")  # fmt: skip
         self._tell_of(head, found)
-        job = None if self._skips_reload else self.reloader.request(head)
+        is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (
+            head.revision.number
+        )
+        job = self.reloader.request(head) if is_wanted else None
         self._prune()
         return Committed(head, found, job if plan(found) else None)
 
@@ -596,3 +609,8 @@ class Service:
         else:
             job.state = State.REVERTED
             self.confirmation.close_if_nothing_is_left()
+
+
+def _previewed(base: Head, checked: Checked) -> Previewed:
+    found = changes(base.checked.root, checked.root)
+    return Previewed(base, Head(base.revision, checked), found, plan(found))

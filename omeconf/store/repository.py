@@ -375,9 +375,13 @@ class Repository:
 
     def rollback(self, number: int, author: str = "", message: str = "") -> Head:
         """Commit the files of an old revision as a new one. Raises as `commit` does."""
-        base = self.base(0)
-        files = self.history.files(number)
-        return self._take_up(base, files, author, message or f"rollback to revision {number}")
+        base = self.base()
+        checked = self.rolled_back(base, number)
+        return self._take_up(base, checked, author, message or f"rollback to revision {number}")
+
+    def rolled_back(self, base: Head, number: int) -> Checked:
+        """What a rollback on a base would give, without making it. Raises as it does."""
+        return self._may_take_up(base, self.history.files(number))
 
     def revert(self, numbers: Iterable[int], author: str, message: str) -> Head:
         """Commit the inverse of some revisions' diffs on top of head.
@@ -386,18 +390,12 @@ class Repository:
         lines, and as `commit` does; then nothing has changed.
         """
         taken_back = tuple(sorted(numbers))
-        base = self.base(0)
+        base = self.base()
         files = without(self.history, taken_back, base.checked.snapshot.files)
-        return self._take_up(base, files, author, message, taken_back)
+        checked = self._may_take_up(base, files)
+        return self._take_up(base, checked, author, message, taken_back)
 
-    def _take_up(
-        self,
-        base: Head,
-        files: Mapping[str, bytes],
-        author: str,
-        message: str,
-        reverts: tuple[int, ...] = (),
-    ) -> Head:
+    def _may_take_up(self, base: Head, files: Mapping[str, bytes]) -> Checked:
         checked = self._check(files)
         old, new = base.checked.snapshot, checked.snapshot
         outside = [file for file in self._to_write(old, new) if not old.is_inside(file)]
@@ -405,7 +403,17 @@ class Repository:
             raise Refused(f"{outside[0]} is outside of the configuration folder: not written", ())
         if not checked.is_good:
             raise Refused("that state is not valid any more", checked.errors)
-        if new.digest == base.revision.digest:
+        return checked
+
+    def _take_up(
+        self,
+        base: Head,
+        checked: Checked,
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
+        if checked.snapshot.digest == base.revision.digest:
             return base
         candidate = Candidate(0, (), author, message)
         return self._publish(base, checked, candidate, Origin.ROLLBACK, reverts)

@@ -24,6 +24,7 @@ from tests.support.api import (
     app_path,
     basic,
 )
+from tests.support.daemon import wait_for
 
 SPARE = "/v1/vhosts/spare"
 TEXT = SERVER.replace(
@@ -264,6 +265,21 @@ def test_reload_skipped(tmp_path: Path) -> None:
         assert sorted((tmp_path / "calls").read_text().split()) == ["app", "other"]
 
 
+def test_reload_skipped_behind_a_manual_edit(tmp_path: Path) -> None:
+    """Only the write's own reload is skipped: what was edited by hand before it is reloaded."""
+    hook = tmp_path / "hook"
+    hook.write_text(f'#!/bin/sh\nread -r told\necho "$OMECONF_APP" >> {tmp_path}/calls\n')
+    hook.chmod(0o755)
+    (tmp_path / "conf").mkdir()
+    with ApiInProcess(tmp_path / "conf", Settings(hooks=(Hook(run=(str(hook),)),))) as api:
+        by_hand = api.text.replace("<Type>live<", "<Type>vod<", 1)
+        api.file.write_text(by_hand)
+        skipped = api.call("PATCH", f"{APPS}/other?reload=skip", {"type": "vod"})
+        assert skipped.headers["Omeconf-Reload"] == "none"
+        assert api.revision == 3
+        wait_for(lambda: (tmp_path / "calls").exists(), "the reload of the manual edit")
+
+
 WRITES_AND_TRIALS = {
     "one edit": ("PATCH", APP, {"type": "vod"}),
     "batch": ("POST", APPS, [{"name": "new", **PLAIN}]),
@@ -272,6 +288,7 @@ WRITES_AND_TRIALS = {
         {"edits": [{"verb": "merge", "path": app_path("app"), "value": {"type": "vod"}}]},
     ),
     "document": ("PUT", f"{OWN}/document", SERVER.replace(">live<", ">vod<")),
+    "rollback": ("POST", f"{OWN}/rollback", {"revision": 1}),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omeconf.core.check import check
+from omeconf.core.document import Document
 from omeconf.core.secrets import masked
 from omeconf.core.snapshot import Snapshot
 from tests.support import schema
@@ -38,6 +39,17 @@ HIDDEN = {
     "comment, half a tag": b"<!-- <AccessToken sesame-4711 -->",
     "in the value": b'<AccessToken ignore="true"><!-- a -->sesame-4711<!-- b --></AccessToken>',
     "cdata": b'<AccessToken ignore="true"><![CDATA[sesame-4711<!-- <AccessToken>x]]></AccessToken>',
+    "cdata elsewhere": b'<X ignore="true"><![CDATA[<AccessToken>sesame-4711</AccessToken>]]></X>',
+    "cdata that looks like a comment": b'<X ignore="true"><![CDATA[<!-- <AccessToken>]]></X>'
+    b"<!-- AccessToken: sesame-4711 -->",
+    "cdata that looks like an instruction": b'<X ignore="true"><![CDATA[<?]]></X>'
+    b"<AccessToken>sesame-4711</AccessToken><?z?>",
+    "comment with another end": b"<!-- <AccessToken>a</b>sesame-4711</AccessToken> -->",
+    "comment with cdata": b"<!-- <AccessToken><![CDATA[x</sesame-4711]]></AccessToken> -->",
+    "comment inside": b"<AccessToken>x<!-- sesame-4711 --></AccessToken>",
+    "instruction inside": b"<AccessToken>x<?old sesame-4711?></AccessToken>",
+    "element inside": b'<AccessToken ignore="true">x<Y>sesame-4711</Y></AccessToken>',
+    "attribute": b'<AccessToken ignore="true" old="sesame-4711"/>',
     "instruction": b"<?old <AccessToken>sesame-4711</AccessToken>?>",
 }
 
@@ -47,6 +59,7 @@ def test_no_secret_is_left(more: bytes) -> None:
     data = SERVER % more
     shown = masked(check(Snapshot({"Server.xml": data}), schema())).files["Server.xml"]
     assert SECRET not in shown
+    Document(shown)
     assert shown.startswith(data[: data.index(b"sesame")])
     assert shown.endswith(b"</API>\n\t</Managers>\n\t<VirtualHosts/>\n</Server>\n")
 
