@@ -116,6 +116,37 @@ def test_going_back_before_a_reload_restarts_nothing(make: Make, tmp_path: Path)
     assert calls(tmp_path) == ["restart other 2"]
 
 
+def test_edits_on_top_of_one_that_failed(make: Make, tmp_path: Path) -> None:
+    """Of the same line: the newer one's reload decides for both, and nobody waits for ever."""
+    gate = tmp_path / "gate"
+    service = make(f"while [ ! -e {gate} ]; do sleep 0.01; done; [ $OMECONF_REVISION != 2 ]")
+    first = commit(service, segment(4))
+    wait_for(lambda: calls(tmp_path), "the first call")
+    second = commit(service, segment(5))
+    gate.touch()
+    assert [ended(first), ended(second)] == [State.HEALTHY] * 2
+    assert service.view().revision.number == 3
+    assert calls(tmp_path) == ["restart app 2", "restart app 3"]
+
+
+def test_retry_while_a_newer_reload_runs(make: Make, tmp_path: Path) -> None:
+    """The engine is not taken back to what failed: the newer one covers it."""
+    gate = tmp_path / "gate"
+    script = f"[ $OMECONF_REVISION != 2 ] && while [ ! -e {gate} ]; do sleep 0.01; done"
+    keep = dataclasses.replace(Settings().reload, on_failure="keep", backoff_s=3600.0)
+    service = make(script, reload=keep)
+    assert ended(commit(service, segment(4))) is State.FAILED
+    last = service.reloader.last
+    assert last is not None
+    second = commit(service, segment(5))
+    wait_for(lambda: len(calls(tmp_path)) == 2, "the second call")
+    assert service.submit(service.retry, last.id).result(DEADLINE_S) is second.job
+    gate.touch()
+    assert ended(second) is State.HEALTHY
+    assert calls(tmp_path) == ["restart app 2", "restart app 3"]
+    assert service.reloader.pending is None
+
+
 def test_a_failed_reload_is_reverted(make: Make, tmp_path: Path) -> None:
     """What came over the API is taken back, and the engine told of the way back."""
     service = make('[ "$OMECONF_REVISION" != 2 ]')
