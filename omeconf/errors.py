@@ -52,9 +52,11 @@ class BadBody(OmeconfError):
 class Refused(OmeconfError):
     """A candidate has errors, or warnings that its base did not have."""
 
-    def __init__(self, message: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, message: str, violations: Sequence[Violation], *, diff: str = "") -> None:
+        """diff: what would have changed, as unified text."""
         super().__init__(message)
         self.violations = tuple(violations)
+        self.diff = diff
 
 
 class Conflict(OmeconfError):

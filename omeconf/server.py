@@ -33,6 +33,7 @@ from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
 from omeconf.store.repository import Head, Repository
+from omeconf.tls import LOOK_S, Tls
 from omeconf.transport import protocol
 
 log = logging.getLogger(__name__)
@@ -209,6 +210,8 @@ class _Daemon:
         self.places = places
         self.show_token = show_token
         self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
+        self.tls: dict[Listener, Tls] = {}
+        """Of those that are open and have one."""
         self.stopping = asyncio.Event()
         self.counts = Metrics(service)
         self.is_behind = False
@@ -238,11 +241,15 @@ class _Daemon:
                 hearing = asyncio.ensure_future(changed.wait())
                 await asyncio.wait(
                     {waiting, hearing},
-                    timeout=RETRY_S if self.is_behind else None,
+                    timeout=RETRY_S if self.is_behind else LOOK_S if self.tls else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 hearing.cancel()
-                if not self.stopping.is_set():
+                if self.stopping.is_set():
+                    break
+                for tls in self.tls.values():
+                    tls.renew()
+                if changed.is_set() or self.is_behind:
                     changed.clear()
                     await self._follow_head()
             notify("STOPPING=1")
@@ -313,12 +320,17 @@ class _Daemon:
                 log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
             return False
         self.open[listener] = self._start(
-            build(self.service, self.stopping, counts=self.counts), bound, tls
+            build(self.service, self.stopping, counts=self.counts),
+            bound,
+            tls.context if tls else None,
         )
+        if tls is not None:
+            self.tls[listener] = tls
         return True
 
     async def _close(self, *gone: Listener) -> None:
         for listener in gone:
+            self.tls.pop(listener, None)
             await _end(self.open.pop(listener))
             log.info("no longer listening on %s:%d", listener.host, listener.port)
 
@@ -408,13 +420,6 @@ def _bind(listener: Listener) -> socket.socket:
     return bound
 
 
-def _tls(listener: Listener) -> ssl.SSLContext | None:
-    """A context with the certificate, its key and, if there is one, its chain; None: no TLS."""
-    certificate, key, chain = listener.certificate
-    if not certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    if chain:
-        context.load_verify_locations(chain)  # sent along as the intermediate certificates
-    return context
+def _tls(listener: Listener) -> Tls | None:
+    """TLS with the certificate of a listener; None if it has none. Raises OSError, ValueError."""
+    return Tls(*listener.certificate) if listener.certificate[0] else None

@@ -228,26 +228,47 @@ def test_port_and_token_follow_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """A certificate and its key in a folder; a context that trusts it alone."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return ssl.create_default_context(cafile=str(folder / "c.pem"))
+
+
 def test_tls(tmp_path: Path) -> None:
-    """TLSPort serves the certificate of Managers/Host/TLS, from the configuration folder."""
+    """TLSPort serves the certificate of Managers/Host/TLS, and a renewed one without a restart."""
     port = free_port()
     tls = "<TLS><CertPath>c.pem</CertPath><KeyPath>k.pem</KeyPath></TLS>"
     text = our_example().replace("<Port>@PORT@</Port>", f"<TLSPort>{port}</TLSPort>")
     names = text.index("</Names>", text.index("<Managers>")) + len("</Names>")
     daemon = Daemon(tmp_path, text[:names] + tls + text[names:])
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(daemon.conf / "k.pem"), "-out", str(daemon.conf / "c.pem")],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    first = make_certificate(daemon.conf)
+
+    def ask(context: ssl.SSLContext) -> int:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
+        try:
+            connection.request("GET", "/omeconf/v1/health/ready")
+            return connection.getresponse().status
+        except ssl.SSLCertVerificationError:
+            return 0
+        finally:
+            connection.close()
+
     with daemon:
         assert daemon.greeting.strip().endswith(f"https://127.0.0.1:{port}")
-        context = ssl.create_default_context(cafile=str(daemon.conf / "c.pem"))
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
-        connection.request("GET", "/omeconf/v1/health/ready")
-        assert connection.getresponse().status == 200
-        connection.close()
+        assert ask(first) == 200
+        key = (daemon.conf / "k.pem").read_text()
+        (daemon.conf / "k.pem").write_text("no key")
+        wait_for(lambda: "the old one stays" in daemon.log, "the complaint")
+        assert ask(first) == 200
+        (daemon.conf / "k.pem").write_text(key)
+        renewed = make_certificate(daemon.conf)
+        wait_for(lambda: ask(renewed) == 200, "the renewed certificate")
+        assert ask(first) == 0
 
 
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ LAYERS = (
     "daemon",
     "api",
     "transport",
+    "tls",
     "server",
     "cli",
 )

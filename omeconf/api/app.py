@@ -45,6 +45,7 @@ from omeconf.api.auth import (
 )
 from omeconf.api.conditions import Tags
 from omeconf.api.envelope import ApiError, answer_error
+from omeconf.api.reading import hides_secrets
 from omeconf.daemon.service import Service
 
 log = logging.getLogger(__name__)
@@ -431,8 +432,10 @@ def _on_error(request: Request, error: Exception) -> Response:
         if first.code == DROPPED:
             status, prefix = 409, "[HTTP] "
     if _is_own(request):
-        is_refused = isinstance(error, errors.Refused)
-        return manage.problem(422 if is_refused else status, str(error), violations)
+        if isinstance(error, errors.Refused):
+            extra = {"diff": error.diff} if error.diff and not hides_secrets(request) else {}
+            return manage.problem(422, str(error), violations, extra=extra)
+        return manage.problem(status, str(error), violations)
     if "/outputProfiles" in request.scope["path"] and prefix == "[Config] ":
         text, prefix = f"[Config] {text}", "[HTTP] "
     return answer_error(status, _message(request, ApiError(status, text, prefix=prefix)))

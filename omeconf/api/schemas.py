@@ -304,8 +304,9 @@ OURS: dict[str, Doc] = {
             "title": TEXT,
             "violations": array(ref("Violation")),
             "reload": ref("Reload"),
+            "diff": TEXT,
         },
-        optional=("violations", "reload"),
+        optional=("violations", "reload", "diff"),
     ),
     "Violation": record(
         {

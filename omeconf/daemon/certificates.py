@@ -37,7 +37,7 @@ class Certificates:
         a key without its certificate would be refused. `is_read` ends it.
         """
         now: dict[str, Seen] = {
-            name: {path: _stamp(path) for path in files} for name, files in _files(head)
+            name: {path: stamp(path) for path in files} for name, files in _files(head)
         }
         if not self.of_managers:
             now.pop(MANAGERS, None)
@@ -81,7 +81,8 @@ def _paths(node: EffectiveElement, where: str, head: Head) -> Iterator[str]:
                 yield resolved(found, snapshot, text)
 
 
-def _stamp(path: str) -> tuple[int, ...] | None:
+def stamp(path: str) -> tuple[int, ...] | None:
+    """What changes when a file is written or replaced; None if it is away."""
     try:
         found = Path(path).stat()
     except OSError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omeconf.core.check import Checked, check
+from omeconf.core.diff import unified
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
@@ -448,7 +449,9 @@ class Repository:
         """Raise Refused if a candidate may not be committed on base."""
         bad = [v for v in checked.new_since(base) if not force or v in checked.errors]
         if bad:
-            raise Refused(bad[0].message, sorted(bad, key=lambda v: v not in checked.errors))
+            worst_first = sorted(bad, key=lambda v: v not in checked.errors)
+            diff = unified(base.snapshot, checked.snapshot)
+            raise Refused(bad[0].message, worst_first, diff=diff)
 
     def base(self, wanted: int = 0) -> Head:
         """The head that a change can be made on now; wanted: it must have that number.

@@ -331,6 +331,19 @@ def test_refused_documents(
 
 
 @pytest.mark.parametrize("query", ["", "?dryRun=true"])
+def test_a_refusal_shows_what_would_change(api: ApiInProcess, query: str) -> None:
+    """The problem has the violations with their places, and the diff they are of."""
+    answer = api.commit(("merge", app_path("app"), {"type": "nonsense"}), query=query)
+    assert answer.status_code == 422
+    shown = answer.json()
+    assert shown["violations"][0]["line"]
+    changed = [line for line in shown["diff"].splitlines() if line[0] in "+-"][2:]
+    assert [line[0] + line[1:].strip() for line in changed] == [
+        "-<Type>live</Type>", "+<Type>nonsense</Type>",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=true"])
 @pytest.mark.parametrize(("where", "status"), [("conf", 409), ("elsewhere", 403)])
 def test_a_document_that_includes_more(tmp_path: Path, where: str, status: int, query: str) -> None:
     """What lies there and was not in use is not taken up: a file by hand is nobody's edit."""

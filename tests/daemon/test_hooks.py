@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def test_systemd_is_one_call() -> None:
     assert len(found) == 1
 
 
-def test_what_a_hook_is_told(tmp_path: Path) -> None:
+def test_what_a_hook_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment names the thing, standard input has the plan as JSON."""
+    for name in [name for name in os.environ if name.startswith("OMECONF_")]:
+        monkeypatch.delenv(name)
     script = f'cat > {tmp_path}/in; env | grep ^OMECONF_ | sort > {tmp_path}/env; echo "done"'
     outcome = call(Call(Hook(run=("sh", "-c", script)), (APP,)), OCCASION)
     assert (outcome.code, outcome.output, outcome.is_ok) == (0, "done", True)
