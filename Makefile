@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LISTEN :=
+WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
 .PHONY: run test test-long torture check bench format clean
 
@@ -16,7 +17,7 @@ run: $(READY)  ## start the daemon on a copy of the example
 		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
 
 test: $(READY)  ## the tests, in less than two minutes
-	@$(BIN)/pytest -q -n auto -m "not long and not torture"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture"
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long

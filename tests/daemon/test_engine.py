@@ -225,6 +225,7 @@ def test_drift(engine: Engine, tmp_path: Path, on_drift: str) -> None:
             wait_for(lambda: "app" in engine.get("/v1/vhosts/default/apps"), "the application")
 
 
+@pytest.mark.long
 def test_a_burst(engine: Engine, tmp_path: Path) -> None:
     """200 edits at once cost a few restarts, and each answer tells the truth."""
     with daemon_of(engine, tmp_path, MANY) as daemon:
