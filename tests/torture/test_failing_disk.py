@@ -24,6 +24,7 @@ from omeconf.store import publish
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
+from tests.torture import record
 from tests.torture.faults import ERRNOS, Death, Disk, Fault
 
 OTHER = path.application("default", "other")
@@ -349,7 +350,7 @@ def through(trial: Trial, faults: Iterable[Fault]) -> None:
         except (AssertionError, OmeconfError) as error:
             step = trial.steps[fault.at - 1] if fault.at <= len(trial.steps) else "?"
             harm.append(f"{fault} ({step}): {type(error).__name__}: {str(error)[:300]}")
-    print(f"torture: failing disk: {met} faults, {len(harm)} did harm")
+    record("disk that fails or stops at a step", trial.base.name, met, len(harm))
     assert not harm, "\n".join(harm)
     assert met
 
@@ -420,7 +421,7 @@ def test_death_after_death(trial: Trial) -> None:
             if not has_met:
                 break
         shutil.rmtree(where)
-    print(f"torture: failing disk: {met} second deaths, {len(harm)} did harm")
+    record("death, and death again while recovering", trial.base.name, met, len(harm))
     assert not harm, "\n".join(harm)
 
 

@@ -19,6 +19,7 @@ import pytest
 from omeconf.core.revision import Origin
 from omeconf.errors import OmeconfError
 from omeconf.store.repository import Repository
+from tests.torture import record
 from tests.torture.test_failing_disk import CASES, Trial, left, litter, opened, some
 
 MARKER = "<!-- theirs -->"
@@ -185,7 +186,7 @@ def test_a_slow_save(trial: Trial, kind: type[Editor]) -> None:
     """It begins at one step, and ends at any other."""
     pairs = itertools.combinations_with_replacement(some(trial), 2)
     lost = [saves(trial, kind, *pair, is_fresh=True) for pair in pairs]
-    print(f"torture: somebody else: {len(lost)} slow saves, {sum(map(bool, lost))} lost")
+    record("a slow save", trial.base.name, len(lost), sum(map(bool, lost)))
     assert not any(lost), "\n".join(filter(None, lost))
 
 
@@ -200,5 +201,5 @@ def test_a_save_and_a_death(trial: Trial, kind: type[Editor]) -> None:
         for at, dies in pairs
         for is_fresh in (True, False)
     ]
-    print(f"torture: somebody else: {len(lost)} saves and deaths, {sum(map(bool, lost))} lost")
+    record("a save and a death", trial.base.name, len(lost), sum(map(bool, lost)))
     assert not any(lost), "\n".join(filter(None, lost))

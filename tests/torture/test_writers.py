@@ -18,6 +18,7 @@ import pytest
 from omeconf.store.history import History
 from tests.support import EXAMPLES, PROJECT, checked
 from tests.support.daemon import DEADLINE_S, Daemon, wait_for
+from tests.torture import record
 
 OURS = re.compile(r"(?<=<SegmentCount>)\d+(?=</SegmentCount> <!-- ours -->)")
 THEIRS = re.compile(r"(?<=<SegmentCount>)\d+(?=</SegmentCount> <!-- theirs -->)")
@@ -207,6 +208,7 @@ def storm(folder: Path, edits: int, seed: int) -> None:
     assert failed <= max(1, len(saves) / 50)
     assert len(taken) >= 0.95 * edits, f"{len(refused)} refused"
     assert not list(daemon.conf.glob(".omeconf-*"))
+    record("edits against a manual writer", f"seed {seed}", edits, saves=len(saves))
 
 
 def test_some_saves(tmp_path: Path) -> None:
