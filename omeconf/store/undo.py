@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from omeconf.core.lines import hunks, split
 from omeconf.core.merge import merge
 from omeconf.core.patch import extent, forward, reverse
-from omeconf.core.revision import Origin
-from omeconf.errors import Conflict
+from omeconf.core.revision import Origin, Revision
+from omeconf.errors import Conflict, NotFound
 from omeconf.store.history import History
 
 OLDER_BUFFER = 20
@@ -42,16 +42,17 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
     """
     files = dict(head)
     least, since = extent(files, saved), number
-    newer = history.newest(limit=OLDER_BUFFER)
+    newer = _ancestors(history, number)
     gone: set[int] = set()
     for revision in newer:
-        if not revision.parent:
-            break
         after = dict(files)
         for file, patch in history.patches(revision.number).items():
             if file not in files:
                 return ()  # files came or went: that is no older buffer of one file
-            files[file] = forward(files[file], reverse(patch))
+            try:
+                files[file] = forward(files[file], reverse(patch))
+            except ValueError:  # the same: another file had that name before
+                return ()
         if _is_missing(files, after, saved):
             gone.add(revision.number)
         found = extent(files, saved)
@@ -64,6 +65,18 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
             if r.number > since and r.number in gone and r.origin is Origin.API
         )
     )
+
+
+def _ancestors(history: History, number: int) -> list[Revision]:
+    """A revision and those it was made on, the newest first; none pruned."""
+    found: list[Revision] = []
+    try:
+        while len(found) < OLDER_BUFFER and (revision := history.get(number)).parent:
+            found.append(revision)
+            number = revision.parent
+    except NotFound:
+        pass
+    return found
 
 
 def _is_missing(before: Files, after: Files, saved: Files) -> bool:
