@@ -685,3 +685,16 @@ def test_somebody_who_never_stops(repository: Repository, monkeypatch: pytest.Mo
     with pytest.raises(Conflict, match="is being written by somebody else: try again"):
         repository.commit(segment(4))
     assert live(repository) == MINIMAL
+
+
+def test_a_save_behind_a_gap_in_the_history(repository: Repository) -> None:
+    """What the engine runs is kept when those behind it are pruned: no patch leads from it on."""
+    for value in (4, 5, 7, 8):
+        repository.commit(segment(value))
+    repository.history.set_marks(running=2)
+    repository.history.prune(keep=2, older_than=0.0, at_once=True)
+    assert [r.number for r in repository.history.newest()] == [5, 4, 2]
+    write(repository, live(repository).replace("<Port>1935<", "<Port>1936<"))
+    adopted = repository.adopt()
+    assert adopted is not None
+    assert (adopted.revision.number, adopted.revision.reverts) == (6, ())
