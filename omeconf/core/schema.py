@@ -131,7 +131,6 @@ class Item:
     deprecated: str = ""
     becomes: str = ""
     """The sibling that means the same now; "" if there is none."""
-    macros: tuple[str, ...] = ()
     since: str = ""
     formers: tuple[Former, ...] = ()
     newer: dict[str, str] = field(default_factory=dict)
@@ -325,7 +324,6 @@ class Schema:
             resolved=facts.get("resolved", ""),
             deprecated=facts.get("deprecated", ""),
             becomes=facts.get("becomes", ""),
-            macros=tuple(facts.get("macros", "").split()),
             since=facts.get("since", ""),
             formers=tuple(
                 _former(f) for f in element.iterfind(f"{_XS}annotation/{_XS}appinfo/{_O}former")
