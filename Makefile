@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 LISTEN :=
 WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
-.PHONY: run test test-long torture check bench format clean
+.PHONY: run test test-long torture check bench bench-check format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -33,7 +33,12 @@ check: $(READY)  ## lint, types and the tests
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
-bench: $(READY)  ## how long things take on this machine
+bench: $(READY)  ## how long things take here, beside others: half an hour; BENCH=--quick: three minutes
+	@$(BIN)/pip install -q --disable-pip-version-check --group bench \
+		|| echo "Caddy and the plot are left out: the group bench cannot be installed"
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-check: $(READY)  ## how long a check takes
 	@$(BIN)/python benchmarks/check.py
 
 format: $(READY)

@@ -175,7 +175,7 @@ def _watcher(service: Service, settings: Settings) -> Watcher:
         return folder.marks((*sorted(files()), *sorted(places())))
 
     def look() -> bool:
-        service.submit(service.tick).result()
+        service.submit(service.tick, is_thorough=True).result()
         return service.is_settled
 
     watch = settings.watch

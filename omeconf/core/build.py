@@ -12,11 +12,11 @@ Rules (all tried on the engine):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from omeconf.core import structure
 from omeconf.core.document import Document
 from omeconf.core.effective import EffectiveElement, is_ignored
+from omeconf.core.fold import APPLICATION, Folded, FoldedChildren
 from omeconf.core.parse import Element
 from omeconf.core.schema import Item, Release, Schema
 from omeconf.core.snapshot import Include, Snapshot
@@ -27,32 +27,77 @@ LEGACY_SINCE: Release = (0, 13, 0)
 """The first release that refuses to start beside a LastConfig.xml."""
 
 
-@dataclass(frozen=True, slots=True)
-class Effective:
-    """The effective tree of a snapshot, and what was found wrong while building it."""
+def build(
+    snapshot: Snapshot, schema: Schema, report: list[Violation] | None = None
+) -> EffectiveElement | None:
+    """What the engine sees of a snapshot; None if there is no tree: Server.xml is not readable.
 
-    root: EffectiveElement | None
-    """None if there is no tree: the main file cannot be read at all."""
-    violations: tuple[Violation, ...]
+    report: where to put what is wrong with the structure; of each element when it is looked into.
+    """
+    return _Builder(snapshot, schema, report).root()
 
 
-def build(snapshot: Snapshot, schema: Schema) -> Effective:
-    """What the engine sees of a snapshot."""
-    builder = _Builder(snapshot, schema)
-    builder.begin()
-    return Effective(builder.root, tuple(builder.violations))
+def build_application(
+    document: Document, snapshot: Snapshot, schema: Schema, report: list[Violation]
+) -> EffectiveElement:
+    """The effective tree of a document that is nothing but an application without includes."""
+    place = _Place(_Builder(snapshot, schema, report), "", (), lenient=False)
+    root = document.root
+    return EffectiveElement(
+        schema.application, document, root, parent=None, site=root, filler=place
+    )
+
+
+class _Place:
+    """Where in the files an element stands: what that means for the elements below it."""
+
+    __slots__ = ("builder", "current", "lenient", "open_files")
+
+    def __init__(
+        self,
+        builder: _Builder,
+        current: str,
+        open_files: tuple[tuple[str, str], ...],
+        *,
+        lenient: bool,
+    ) -> None:
+        self.builder = builder
+        self.current = current
+        """The current folder, from which includes are looked up."""
+        self.open_files = open_files
+        """The files we are inside of, with their current folders."""
+        self.lenient = lenient
+        """Whether the engine does not refuse unknown children at this place."""
+
+    @property
+    def strict(self) -> _Place:
+        """The same place, for what is deeper."""
+        if not self.lenient:
+            return self
+        return _Place(self.builder, self.current, self.open_files, lenient=False)
+
+    @property
+    def silent(self) -> _Place:
+        """The same place for what is folded: it has a verdict of its own, and no includes, so that
+        no file has to be held for it.
+        """
+        snapshot = self.builder.snapshot
+        nothing = Snapshot({}, main=snapshot.main, folder=snapshot.folder, env=snapshot.env)
+        builder = _Builder(nothing, self.builder.schema, None)
+        return _Place(builder, self.current, self.open_files, lenient=self.lenient)
+
+    def fill(self, node: EffectiveElement) -> None:
+        """Add the children of an element."""
+        self.builder.fill(node, self)
 
 
 class _Builder:
-    def __init__(self, snapshot: Snapshot, schema: Schema) -> None:
+    def __init__(self, snapshot: Snapshot, schema: Schema, report: list[Violation] | None) -> None:
         self.snapshot = snapshot
         self.schema = schema
-        self.violations: list[Violation] = []
-        self.open_files: list[tuple[str, str]] = []
-        """The files we are inside of, with their current folders."""
-        self.root: EffectiveElement | None = None
+        self.report = report
 
-    def begin(self) -> None:
+    def root(self) -> EffectiveElement | None:
         main = self.snapshot.main
         if self.snapshot.legacy and self.schema.release >= LEGACY_SINCE:
             self.report_file(
@@ -64,10 +109,10 @@ class _Builder:
             )
         document = self.document(main)
         if document is None or not self.is_root(document, self.schema.root, "/"):
-            return
+            return None
         root = document.root
         if is_ignored(root, self.snapshot.env, self.schema.release):
-            self.violations.append(
+            self.tell(
                 structure.at(
                     document,
                     root,
@@ -79,8 +124,15 @@ class _Builder:
                     says="Server.version is not optional",
                 )
             )
-        self.open_files.append((main, ""))
-        self.add(None, self.schema.root, document, root, "", site=root)
+        found: list[EffectiveElement] = []
+        place = _Place(self, "", ((main, ""),), lenient=False)
+        self.add(None, self.schema.root, document, root, place, site=root, found=found)
+        return found[0] if found else None
+
+    def tell(self, *violations: Violation) -> None:
+        """Something is wrong, if anybody wants to know."""
+        if self.report is not None:
+            self.report += violations
 
     def add(
         self,
@@ -88,31 +140,29 @@ class _Builder:
         item: Item,
         document: Document,
         element: Element,
-        current: str,
+        place: _Place,
         *,
         site: Element,
+        found: list[EffectiveElement],
         via: Include | None = None,
-        lenient: bool = False,
     ) -> None:
-        """Add to parent what an element stands for: itself, or the roots of what it includes.
+        """Find what an element stands for: itself, or the roots of what it includes.
 
-        site is where it is written, via the include that led here. lenient: the engine does
-        not refuse unknown children at this place.
+        site is where it is written, via the include that led here.
         """
-        node = EffectiveElement(item, document, element, parent=parent, site=site, via=via)
+        node = EffectiveElement(
+            item, document, element, parent=parent, site=site, via=via, filler=place
+        )
         include = element.attributes.get("include")
         if include is None or not (item.is_object or item.is_list):
-            if parent is None:
-                self.root = node
-            else:
-                parent.add(node)
-            self.fill(node, current, lenient=lenient)
+            found.append(node)
             return
         is_many = item.is_list and element is site
-        self.violations += structure.beside_include(node)
-        if not is_many:
-            self.violations += structure.names(node, self.snapshot.env, lenient=False)
-        asked = self.snapshot.include(current, include)
+        if self.report is not None:
+            self.report += structure.beside_include(node)
+            if not is_many:
+                self.report += structure.names(node, self.snapshot.env, lenient=False)
+        asked = self.snapshot.include(place.current, include)
         files = self.matched(node, asked)
         if files is None or asked is None:
             return
@@ -120,16 +170,23 @@ class _Builder:
             self.report_not_one(node, asked, files)
             return
         for file in files:
-            self.add_file(node, asked, file)
+            self.add_file(node, asked, file, place, found)
 
-    def add_file(self, node: EffectiveElement, include: Include, file: str) -> None:
-        """Add the root of an included file in the place of node."""
+    def add_file(
+        self,
+        node: EffectiveElement,
+        include: Include,
+        file: str,
+        place: _Place,
+        found: list[EffectiveElement],
+    ) -> None:
+        """Find the root of an included file in the place of node."""
         inside = self.snapshot.current_inside(include, file)
         document = self.document(file)
         if document is None or not self.is_root(document, node.item, node.place_path):
             return
-        if (file, inside) in self.open_files:
-            self.violations.append(
+        if (file, inside) in place.open_files:
+            self.tell(
                 node.violation(
                     Severity.ERROR,
                     "include-cycle",
@@ -139,46 +196,58 @@ class _Builder:
                 )
             )
             return
-        self.open_files.append((file, inside))
+        open_files = (*place.open_files, (file, inside))
         self.add(
             node.parent,
             node.item,
             document,
             document.root,
-            inside,
+            _Place(self, inside, open_files, lenient=not node.item.is_list),
             site=node.site,
+            found=found,
             via=node.via or include,
-            lenient=not node.item.is_list,
         )
-        self.open_files.pop()
 
-    def fill(self, node: EffectiveElement, current: str, *, lenient: bool) -> None:
+    def fill(self, node: EffectiveElement, place: _Place) -> None:
         """Look at an element's content."""
         env = self.snapshot.env
-        self.violations += structure.attributes(node, env)
+        if self.report is not None:
+            self.report += structure.attributes(node, env)
+            if node.item.type is not None:
+                self.report += structure.leaf(node)
+            else:
+                self.report += structure.names(node, env, lenient=place.lenient)
         if node.item.type is not None:
-            self.violations += structure.leaf(node)
             return
-        self.violations += structure.names(node, env, lenient=lenient)
+        inside, children = place.strict, node.element.children
+        if isinstance(children, FoldedChildren):
+            node.add_written((APPLICATION,))
+            node.add_folded(node.item.children[APPLICATION], children, inside.silent)
+            return
         written: dict[str, list[Element]] = {}
-        for child in node.element.children:
+        for child in children:
             if child.name in node.item.children and not is_ignored(child, env, self.schema.release):
                 written.setdefault(child.name, []).append(child)
-        node.written.update(written)
+        node.add_written(written)
         for name, item in node.item.children.items():
-            found = written.get(name, [])
-            if not item.is_list and len(found) > 1:
-                self.violations += structure.duplicates(node, item, found)
-                found = found[:1]
-            for child in found:
-                self.add(node, item, node.document, child, current, site=child)
+            elements = written.get(name, [])
+            if not item.is_list and len(elements) > 1:
+                if self.report is not None:
+                    self.report += structure.duplicates(node, item, elements)
+                elements = elements[:1]
+            found: list[EffectiveElement] = []
+            for child in elements:
+                deeper = inside.silent if isinstance(child, Folded) else inside
+                self.add(node, item, node.document, child, deeper, site=child, found=found)
+            for each in found:
+                node.add(each)
 
     # -- includes and files ----------------------------------------------------------------
 
     def matched(self, node: EffectiveElement, include: Include | None) -> tuple[str, ...] | None:
         """The files of an include; None, and a violation, if they cannot be known."""
         if include is None:
-            self.violations.append(
+            self.tell(
                 node.violation(
                     Severity.ADVICE,
                     "unknown-include",
@@ -190,7 +259,7 @@ class _Builder:
             return None
         files = self.snapshot.includes.get(include, ())
         if files is None:
-            self.violations.append(
+            self.tell(
                 node.violation(
                     Severity.ERROR,
                     "include-folder",
@@ -209,7 +278,7 @@ class _Builder:
         words = (
             "Too many files found for an Item" if files else "There is no file to include for path"
         )
-        self.violations.append(
+        self.tell(
             node.violation(
                 Severity.ERROR,
                 "include-not-one",
@@ -224,7 +293,7 @@ class _Builder:
         name = document.root.name
         if name == item.name:
             return True
-        self.violations.append(
+        self.tell(
             structure.at(
                 document,
                 document.root,
@@ -266,5 +335,5 @@ class _Builder:
         place: tuple[int, int] = (1, 1),
     ) -> None:
         found = Violation(Severity.ERROR, code, file, *place, "/", message, hint, says)
-        if found not in self.violations:
-            self.violations.append(found)
+        if self.report is not None and found not in self.report:
+            self.report.append(found)

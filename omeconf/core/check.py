@@ -1,37 +1,125 @@
-"""All violations of a snapshot at once: structure, presence, values, and the rules."""
+"""All violations of a snapshot at once: structure, presence, values, and the rules.
+
+A snapshot is checked in parts: each folded application by itself, and the frame around them. What
+was found in a part stays with it, so that after an edit only what it touched is looked at again;
+the rules that compare applications are asked each time. `tests/core/test_incremental.py` shows
+that the answer is the one from scratch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from omeconf.core.build import build
-from omeconf.core.effective import EffectiveElement
-from omeconf.core.lint import LINTS
+from omeconf.core.build import build, build_application
+from omeconf.core.document import Document
+from omeconf.core.effective import EffectiveElement, FoldedItems
+from omeconf.core.fold import APPLICATION, AROUND, Block
+from omeconf.core.inspect import inspect
+from omeconf.core.lint import (
+    APPLICATION_LINTS,
+    LINTS_BETWEEN,
+    MODULES,
+    SERVER_LINTS,
+    not_bound,
+)
 from omeconf.core.logger import check_logger
-from omeconf.core.rules import RULES
-from omeconf.core.schema import Item, Schema, ValueType
+from omeconf.core.rules import APPLICATION_RULES, RULES_BETWEEN, SERVER_RULES, Rule
+from omeconf.core.schema import Release, Schema
 from omeconf.core.snapshot import Snapshot
-from omeconf.core.values import REFUSING, expand, read
 from omeconf.core.violation import Severity, Violation, sort_key
-
-OTHERWISE = {"warning": Severity.WARNING, "advice": Severity.ADVICE}
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found in one application, wherever it stands: lines and paths are its own."""
+
+    violations: tuple[Violation, ...]
+    not_bound: tuple[tuple[str, Violation], ...]
+    """What is to be said where a part of Bind is missing; with its path below Bind."""
+    needs: frozenset[str]
+    """All parts of Bind that it needs."""
+
+    def on(self, bound: frozenset[str]) -> tuple[Violation, ...]:
+        """All of it, for a server with these parts of Bind."""
+        more = tuple(found for part, found in self.not_bound if part not in bound)
+        return self.violations + more
+
+
+@dataclass(frozen=True, slots=True)
+class FrameVerdict:
+    """What was found in the frame of a snapshot, and outside of its files."""
+
+    violations: tuple[tuple[Violation, int | None], ...]
+    """With the offset in the frame of its file, from which its line is told again; None where
+    that is not needed."""
+    bound: frozenset[str]
+    """The parts of Bind that are there, of those that applications need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folded application of a snapshot."""
+
+    applications: EffectiveElement
+    """The element around it."""
+    number: int
+    """From 0 among its applications."""
+    block: Block
+
+    def located(self, violations: Iterable[Violation]) -> Iterator[Violation]:
+        """Violations of its verdict, with lines and paths of the file."""
+        node = self.applications.all(APPLICATION)[self.number]
+        document, path = node.document, node.place_path
+        line, column = document.place(node.element.start)
+        for each in violations:
+            yield replace(
+                each,
+                file=document.file,
+                path=path + each.path.removeprefix(f"/{APPLICATION}[1]"),
+                line=line + each.line - 1,
+                column=each.column + (column - 1 if each.line == 1 else 0),
+            )
+
+
+Circumstances = tuple[Schema, Mapping[str, str] | None, bool]
+"""What a verdict on an application depends on besides its bytes: the schema, the engine's
+environment, and whether its file lies outside of the folder."""
+
+
 class Checked:
     """A snapshot with what the engine sees of it and all that is wrong with it."""
 
-    snapshot: Snapshot
-    root: EffectiveElement | None
-    """The effective tree; None if Server.xml cannot be read at all."""
-    violations: tuple[Violation, ...]
-    """In the order of the files."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        root: EffectiveElement | None,
+        circumstances: Sequence[Circumstances],
+        frame: FrameVerdict,
+        *,
+        between: Sequence[Violation] = (),
+        noted: Sequence[Place] = (),
+    ) -> None:
+        self.snapshot = snapshot
+        self.root = root
+        """The effective tree; None if Server.xml cannot be read at all."""
+        self.circumstances = circumstances
+        self.frame = frame
+        self._between = between
+        """What the rules found that compare applications."""
+        self._noted = noted
+        """The folded applications with which something is wrong."""
 
-    @property
+    @cached_property
+    def violations(self) -> tuple[Violation, ...]:
+        """In the order of the files."""
+        return self._found(tuple(Severity))
+
+    @cached_property
     def errors(self) -> tuple[Violation, ...]:
         """What keeps the engine from running this configuration as a whole."""
-        return tuple(v for v in self.violations if v.severity is Severity.ERROR)
+        return self._found((Severity.ERROR,))
 
     @property
     def is_good(self) -> bool:
@@ -43,202 +131,174 @@ class Checked:
 
         A violation is the same one when code, path and message are: lines may have moved.
         """
+        warnings = self._found((Severity.WARNING,), but=base)
+        if not self.errors and not warnings:
+            return ()
         known = {(v.code, v.path, v.message) for v in base.violations} if base else set()
-        return tuple(
-            violation
-            for violation in self.violations
-            if violation.severity is Severity.ERROR
-            or (
-                violation.severity is Severity.WARNING
-                and (violation.code, violation.path, violation.message) not in known
-            )
-        )
+        new = [v for v in warnings if (v.code, v.path, v.message) not in known]
+        return tuple(sorted((*self.errors, *new), key=sort_key))
 
+    def advice_since(self, base: Checked | None) -> tuple[Violation, ...]:
+        """Advice on the parts that are not as they were in base."""
+        return self._found((Severity.ADVICE,), but=base)
 
-def check(snapshot: Snapshot, schema: Schema) -> Checked:
-    """Find everything that is wrong with a snapshot. Never raises for bad content."""
-    tree = build(snapshot, schema)
-    violations = list(tree.violations)
-    if tree.root is not None:
-        gated = _gated(snapshot, schema)
-        for node in tree.root.descendants():
-            violations += _presence(node)
-            violations += _usage(node)
-            violations += _attribute_values(node, snapshot.env)
-            value_type = node.item.type
-            if value_type is None:
+    def _found(
+        self, severities: Sequence[Severity], but: Checked | None = None
+    ) -> tuple[Violation, ...]:
+        """Violations in the order of the files; but: only those of parts that are others there."""
+        found = [each for each in self._between if each.severity in severities]
+        if but is None or but.frame is not self.frame:
+            found += self._in_frame(severities)
+            but = None
+        for place in self._noted:
+            if but is not None and id(place.block) in but.blocks:
                 continue
-            is_clean = (
-                gated.get(node.document.file)
-                and value_type.reads not in REFUSING
-                and len(node.element.texts) <= 1  # lxml sees one text where the engine sees two
-            )
-            if not is_clean or "${" in node.element.value:
-                violations += check_value(node, value_type, snapshot.env)
-        for rule, since in (*RULES.items(), *LINTS.items()):
-            if schema.release >= since:
-                violations += rule(tree.root, snapshot.env)
-    if snapshot.logger is not None:
-        violations += check_logger(snapshot.logger)
-    return Checked(snapshot, tree.root, tuple(sorted(dict.fromkeys(violations), key=sort_key)))
+            verdict: Verdict = place.block.verdict
+            on = (each for each in verdict.on(self.frame.bound) if each.severity in severities)
+            found += place.located(on)
+        return tuple(sorted(dict.fromkeys(found), key=sort_key))
+
+    def _in_frame(self, severities: Sequence[Severity]) -> Iterator[Violation]:
+        for violation, offset in self.frame.violations:
+            if violation.severity not in severities:
+                continue
+            if offset is None:
+                yield violation
+            else:
+                line, column = self.snapshot.document(violation.file).place_in_frame(offset)
+                yield replace(violation, line=line, column=column)
+
+    @cached_property
+    def blocks(self) -> frozenset[int]:
+        """Which folded applications there are, by their identities."""
+        return frozenset(id(block) for _, blocks in _folded(self.root) for _, block in blocks)
 
 
-def _gated(snapshot: Snapshot, schema: Schema) -> Mapping[str, bool]:
-    """Files in which lxml finds nothing wrong, so that no clean value need be looked at."""
-    result = {}
-    for file in snapshot.files:
-        document = snapshot.parsed.get(file)
-        if document is not None and document.root.name in schema.gated:
-            result[file] = document.is_editable and schema.gate(document.data)
-    return result
+def check(snapshot: Snapshot, schema: Schema, like: Checked | None = None) -> Checked:
+    """Find everything that is wrong with a snapshot. Never raises for bad content.
+
+    like is what was found in a similar one: where both are the same it lends what it knows.
+    """
+    circumstances: Sequence[Circumstances] = [(schema, snapshot.env, is_outside)
+                                              for is_outside in (False, True)]  # fmt: skip
+    frame: FrameVerdict | None = None
+    if like is not None and list(like.circumstances) == circumstances:
+        circumstances = like.circumstances  # the same objects: `_judge` looks for them
+        if _is_same_frame(snapshot, like.snapshot):
+            frame = like.frame
+    if frame is None:
+        report: list[Violation] = []
+        root = build(snapshot, schema, report)
+        frame = _frame(snapshot, schema, root, report)
+    else:
+        root = build(snapshot, schema)
+    if root is None:
+        return Checked(snapshot, None, circumstances, frame)
+    noted: list[Place] = []
+    for applications, blocks in _folded(root):
+        under = circumstances[applications.document.file.startswith("/")]
+        for number, block in blocks:
+            if block.judged_by is not under:
+                block.verdict, block.judged_by = _verdict(block, snapshot, under), under
+            if block.verdict.violations or not block.verdict.needs <= frame.bound:
+                noted.append(Place(applications, number, block))
+    between = [
+        found
+        for rule in _in_force(schema, RULES_BETWEEN, LINTS_BETWEEN)
+        for found in rule(root, snapshot.env)
+    ]
+    return Checked(snapshot, root, circumstances, frame, between=between, noted=noted)
 
 
-def _presence(node: EffectiveElement) -> Iterator[Violation]:
-    for name, item in node.item.children.items():
-        if name in node.written or not item.is_required:
-            continue
-        if item.is_enforced:
-            yield node.violation(
-                Severity.ERROR,
-                "missing-element",
-                f"<{node.item.name}> needs a <{name}>",
-                hint=_example(item),
-                says=f"{item.error_path_as_child} is not optional",
-            )
-        elif item.is_object or item.default is None:
-            yield node.violation(
-                Severity.WARNING,
-                "missing-element",
-                f"<{node.item.name}> should have a <{name}>: the engine goes on without",
-                hint=_example(item),
-            )
+def _folded(
+    root: EffectiveElement | None,
+) -> Iterator[tuple[EffectiveElement, Iterable[tuple[int, Block]]]]:
+    """All folded applications, with their numbers, by the element around them."""
+    if root is None:
+        return
+    for applications in root.every(f"VirtualHosts/VirtualHost/{AROUND}"):
+        found = applications.all(APPLICATION)
+        if isinstance(found, FoldedItems):
+            yield applications, enumerate(found.blocks)
+        else:
+            blocks = ((number, node.block) for number, node in enumerate(found))
+            yield applications, [(number, block) for number, block in blocks if block is not None]
 
 
-def _attribute_values(node: EffectiveElement, env: Mapping[str, str] | None) -> Iterator[Violation]:
-    for name, value_type in node.item.attributes.items():
-        written = node.element.attributes.get(name)
-        if written is None:
-            yield node.violation(
-                Severity.ERROR,
-                "missing-attribute",
-                f'<{node.item.name}> needs the attribute {name}="..."',
-                hint=f'write <{node.item.name} {name}="{value_type.example}">',
-                says=f"{node.item.error_path}.{name} is not optional",
-            )
-            continue
-        text = expand(written, env)
-        if text is not None and not value_type.is_clean(text):
-            yield from _judge(node, value_type, f'{name}="{written}"', text, attribute=name)
-
-
-def _usage(node: EffectiveElement) -> Iterator[Violation]:
-    """Advice on elements that are deprecated, or that nothing reads."""
-    item = node.item
-    above = item.parent
-    if item.deprecated and not (above and above.deprecated):
-        use = "" if item.deprecated == "nothing" else f"use {item.deprecated}"
-        yield node.violation(
-            Severity.ADVICE,
-            "deprecated",
-            f"<{item.name}> is deprecated",
-            hint=use or "remove it",
-        )
-    elif item.is_unread and not (above and above.is_unread):
-        yield node.violation(
-            Severity.ADVICE,
-            "unread",
-            f"nothing in the engine reads <{item.name}> here",
-        )
-
-
-def check_value(
-    node: EffectiveElement, value_type: ValueType, env: Mapping[str, str] | None
-) -> Sequence[Violation]:
-    """What is wrong with the value of a leaf."""
-    text = expand(node.element.value, env)
-    if text is None:
-        return ()
-    if value_type.is_clean(text) and not read(value_type.reads, text).refusal:
-        return ()
-    shown = _shown(node, text)
-    return _judge(node, value_type, f"<{node.item.name}> is {shown}", text)
-
-
-def _judge(
-    node: EffectiveElement, value_type: ValueType, subject: str, text: str, attribute: str = ""
-) -> Sequence[Violation]:
-    """A value that is not written as its type wants it: is it refused, or taken as what?"""
-    refusal = read(value_type.reads, text).refusal
-    if not refusal and value_type.otherwise == "refused" and not _is_taken(value_type, text):
-        refusal = value_type.says or "Invalid value: {value}"
-    if refusal:
-        says = refusal.replace("{value}", text).replace("{name}", node.item.name)
-        wanted = f"{subject}: it must be {_wanted(value_type)}"
-        return (
-            node.violation(
-                Severity.ERROR,
-                "invalid-value",
-                wanted,
-                says=says,
-                at_value=True,
-                attribute=attribute,
-            ),
-        )
-    severity = OTHERWISE.get(value_type.otherwise, Severity.WARNING)
-    taken = _taken_as(value_type, text)
-    return (
-        node.violation(
-            severity,
-            "odd-value",
-            f"{subject}: it should be {_wanted(value_type)}",
-            hint=f"the engine takes it as {taken}" if taken else "",
-            at_value=True,
-            attribute=attribute,
-        ),
+def _is_same_frame(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots differ in nothing but folded applications."""
+    if one.surroundings != other.surroundings or one.files.keys() != other.files.keys():
+        return False
+    parsed, others = one.parsed, other.parsed
+    return all(
+        file in parsed and file in others and parsed[file].is_framed_like(others[file])
+        for file in one.files
     )
 
 
-def _is_taken(value_type: ValueType, text: str) -> bool:
-    """Whether a refusing type's reading is a value it allows: 5x is 5."""
-    if value_type.reads in ("int", "long"):
-        number = read(value_type.reads, text).value
-        return isinstance(number, int) and any(way.has(number) for way in value_type.ways)
-    return value_type.reads not in ("text", "presence")
+def _frame(
+    snapshot: Snapshot, schema: Schema, root: EffectiveElement | None, report: list[Violation]
+) -> FrameVerdict:
+    """Look at everything but folded applications; report is what was found on the way there."""
+    found: list[Violation] = []
+    bound: frozenset[str] = frozenset()
+    if root is not None:
+        bound = frozenset(part for part in MODULES.values() if root.below(f"Bind/{part}"))
+        gated = {file: _is_gated(document, schema) for file, document in snapshot.parsed.items()}
+        for node in root.frame():
+            found += inspect(node, snapshot.env, schema.release, is_gated=gated[node.document.file])
+            if node.item is schema.application:
+                found += _in_application(node, snapshot, schema)
+                found += (each for part, each in not_bound(node) if part not in bound)
+        for rule in _in_force(schema, SERVER_RULES, SERVER_LINTS):
+            found += rule(root, snapshot.env)
+    if snapshot.logger is not None:
+        found += check_logger(snapshot.logger)
+    found += report
+    offsets = (_offset_in_frame(each, snapshot) for each in found)
+    return FrameVerdict(tuple(zip(found, offsets, strict=True)), bound)
 
 
-def _taken_as(value_type: ValueType, text: str) -> str:
-    value = read(value_type.reads, text).value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        least, most = value_type.bounds
-        if least is not None and value < least and value_type.otherwise != "refused":
-            return str(least) if str(value) == text.strip() else str(value)
-        if most is not None and value > most and value_type.otherwise != "refused":
-            return ""
-        return str(value)
-    if isinstance(value, tuple):
-        *ports, protocol = value
-        return f"{ports[0]}/{protocol}" if len(ports) == 1 else f"{len(ports)} ports/{protocol}"
-    return ""
+def _offset_in_frame(violation: Violation, snapshot: Snapshot) -> int | None:
+    document = snapshot.parsed.get(violation.file)
+    if document is None:
+        return None
+    return document.offset_in_frame(violation.line, violation.column)
 
 
-def _wanted(value_type: ValueType) -> str:
-    """The first sentence of the type's documentation, to go on behind a colon."""
-    text = value_type.documentation.partition(". ")[0].rstrip(".")
-    return text if text[1:2].isupper() else text[0].lower() + text[1:]
+def _verdict(block: Block, snapshot: Snapshot, under: Circumstances) -> Verdict:
+    """Look at one application by itself."""
+    schema, env, is_outside = under
+    document = Document(block.source, file="/" if is_outside else "", is_folded=False)
+    is_gated = _is_gated(document, schema)
+    found: list[Violation] = []
+    root = build_application(document, snapshot, schema, found)
+    for node in root.descendants():
+        found += inspect(node, env, schema.release, is_gated=is_gated)
+    found += _in_application(root, snapshot, schema)
+    unbound = tuple(not_bound(root))
+    needs = frozenset(part for part, _ in unbound)
+    return Verdict(tuple(dict.fromkeys(found)), unbound, needs)
 
 
-def _shown(node: EffectiveElement, text: str) -> str:
-    if node.item.is_secret or node.document.file.startswith("/"):
-        return "not as it should be"
-    if not text:
-        return "empty"
-    shown = repr(text if len(text) <= 60 else text[:57] + "...")
-    return f"{shown} ({node.element.value})" if "${" in node.element.value else shown
+def _in_application(
+    node: EffectiveElement, snapshot: Snapshot, schema: Schema
+) -> Iterator[Violation]:
+    for rule in _in_force(schema, APPLICATION_RULES, APPLICATION_LINTS):
+        yield from rule(node, snapshot.env)
 
 
-def _example(item: Item) -> str:
-    if item.type is None:
-        return f"add <{item.name}>...</{item.name}>"
-    return f"add <{item.name}>{item.default or item.type.example}</{item.name}>"
+def _in_force(schema: Schema, *tables: Mapping[Rule, Release]) -> Iterator[Rule]:
+    for table in tables:
+        for rule, since in table.items():
+            if schema.release >= since:
+                yield rule
+
+
+def _is_gated(document: Document, schema: Schema) -> bool:
+    """Whether lxml finds nothing wrong in a file (without what is folded), so that no clean value
+    need be looked at.
+    """
+    if document.root.name not in schema.gated or not document.is_editable:
+        return False
+    return schema.gate(document.fold.frame.text if document.fold else document.data)

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from omeconf.core.effective import EffectiveElement
+from omeconf.core.effective import EffectiveElement, FoldedItems
+from omeconf.core.fold import APPLICATION, AROUND
 from omeconf.core.lines import hunks, split
 from omeconf.core.path import Path
 from omeconf.core.schema import Item, ValueType
@@ -52,7 +53,27 @@ def changes(old: EffectiveElement | None, new: EffectiveElement | None) -> tuple
             return ()
         kind = Kind.REMOVED if new is None else Kind.ADDED
         return (Change(kind, present.path, present.item),)
+    if _differ_in_applications_only(old, new):
+        hosts = (each.every("VirtualHosts/VirtualHost") for each in (old, new))
+        return tuple(
+            change
+            for before, after in zip(*hosts, strict=True)
+            for change in _compare_applications(before, after)
+        )
     return tuple(_compare(old, new))
+
+
+def _differ_in_applications_only(old: EffectiveElement, new: EffectiveElement) -> bool:
+    """Whether one file has all of both, and nothing outside of folded applications is other."""
+    includes = any(True for _ in new.document.attribute_values("include"))
+    return not includes and new.document.is_framed_like(old.document)
+
+
+def _compare_applications(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
+    before, after = old.first(AROUND), new.first(AROUND)
+    if before is not None and after is not None:
+        item = after.item.children[APPLICATION]
+        yield from _compare_lists(after.path, item, before.all(APPLICATION), after.all(APPLICATION))
 
 
 def unified(old: Snapshot, new: Snapshot) -> str:
@@ -186,6 +207,7 @@ def _compare_lists(
             for one, other in zip(old, new, strict=True):
                 yield from _compare(one, other)
         return
+    old, new = _without_equal_ends(old, new)
     before = {str(node.step): node for node in old}
     after = {str(node.step): node for node in new}
     for step, node in before.items():
@@ -193,11 +215,28 @@ def _compare_lists(
             yield Change(Kind.REMOVED, node.path, item)
     for step, node in after.items():
         if step in before:
-            yield from _compare(before[step], node)
+            if node.block is None or node.block is not before[step].block:
+                yield from _compare(before[step], node)
         else:
             yield Change(Kind.ADDED, node.path, item)
     if [s for s in before if s in after] != [s for s in after if s in before]:
         yield Change(Kind.MOVED, path / item.name, item)
+
+
+def _without_equal_ends(
+    old: Sequence[EffectiveElement], new: Sequence[EffectiveElement]
+) -> tuple[Sequence[EffectiveElement], Sequence[EffectiveElement]]:
+    """Two lists without the folded applications that are the same at the start and at the end."""
+    if not isinstance(old, FoldedItems) or not isinstance(new, FoldedItems):
+        return old, new
+    if any(len(set(each.names)) < len(each) for each in (old, new)):
+        return old, new  # those of one name are told apart by their places
+    one, other = old.blocks, new.blocks
+    shorter = min(len(one), len(other))
+    head = next((n for n in range(shorter) if one[n] is not other[n]), shorter)
+    rest = shorter - head
+    tail = next((n for n in range(rest) if one[-1 - n] is not other[-1 - n]), rest)
+    return old[head : len(one) - tail], new[head : len(other) - tail]
 
 
 def _reads_equal(value_type: ValueType, old: str, new: str) -> bool:

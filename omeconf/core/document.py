@@ -17,14 +17,20 @@ from __future__ import annotations
 
 import codecs
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import ref
 
+from omeconf.core.fold import Fold, fold, refold
 from omeconf.core.parse import BLANKS, Element, Parser, Text, encoding_of
+from omeconf.core.patch import Patch, Piece, difference, window
 from omeconf.errors import BadBody
 
+_SAMPLE = 1 << 16
+"""Bytes at the beginning of a file by which its habits are known."""
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANKS_AND_COMMENTS = re.compile(rb"(?:[ \t]|<!--[^\r\n]*?-->)*")
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
@@ -55,14 +61,50 @@ class Node:
 class Document:
     """The bytes of one XML file and its tree. Immutable: an edit makes a new Document."""
 
-    def __init__(self, data: bytes, *, file: str = "Server.xml") -> None:
-        """Parse data. Raises NotWellFormed with the place, and what to do about it."""
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        file: str = "Server.xml",
+        like: Document | None = None,
+        splices: Sequence[Splice] | None = None,
+        is_folded: bool = True,
+    ) -> None:
+        """Parse data. Raises NotWellFormed with the place, and what to do about it.
+
+        like: an older state of the file, which lends what is the same; splices made one of the
+        other. Applications are folded, unless is_folded says otherwise.
+        """
         self.data = data
         self.file = file
         self.encoding, self.is_editable = encoding_of(data)
         self._text = data if self.is_editable else data.decode(self.encoding, "replace").encode()
-        parser = Parser(file, self.place)
-        self.root = parser.parse(self._text, self.encoding if self.is_editable else "utf-8")
+        self.fold: Fold | None = None
+        """The file without its applications; None if they are not folded."""
+        self._made_by: tuple[ref[Document], Sequence[Splice]] | None = None
+        if splices is not None and like is not None:
+            self._made_by = ref(like), splices
+        if is_folded and self.is_editable and self.encoding == "utf-8":
+            self.fold = self._folded(like, splices)
+        if self.fold is None:
+            parser = Parser(file, self.place)
+            encoding = self.encoding if self.is_editable else "utf-8"
+            self.root = parser.parse(self._text, encoding)
+
+    def _folded(self, like: Document | None, splices: Sequence[Splice] | None) -> Fold | None:
+        if like is None or like.fold is None:
+            return fold(self.data)
+        if splices is None:
+            start, end, new = window(like.data, self.data)
+            splices = (Splice(start, end, self.data[start:new]),)
+        spans = [(each.start, each.end, each.text) for each in splices]
+        return refold(like.fold, spans, self.data) or fold(self.data, like.fold)
+
+    @cached_property
+    def root(self) -> Element:
+        """The root element."""
+        assert self.fold is not None, "a file that is not folded has been parsed"
+        return self.fold.tree()
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -74,6 +116,20 @@ class Document:
         if line == 1 and self._text.startswith(codecs.BOM_UTF8):
             start = min(offset, len(codecs.BOM_UTF8))
         return line, len(self._decode(self._text[start:offset])) + 1
+
+    def place_in_frame(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset in the frame."""
+        return self.place(offset if self.fold is None else self.fold.in_file(offset))
+
+    def offset_in_frame(self, line: int, column: int) -> int | None:
+        """The offset in the frame of a place; None if that is the same, or has none."""
+        if self.fold is None or not self.fold.runs:
+            return None
+        start = self._line_starts[line - 1]
+        if line == 1 and self._text.startswith(codecs.BOM_UTF8):
+            start = len(codecs.BOM_UTF8)
+        text = self._text[start : start + 4 * column].decode(errors="ignore")
+        return self.fold.in_frame(start + len(text[: column - 1].encode()))
 
     def place_of_value(self, element: Element) -> tuple[int, int]:
         """Where the value of an element stands; its name if it has none."""
@@ -100,17 +156,43 @@ class Document:
         wanted = name.encode("utf-8" if not self.is_editable else self.encoding)
         return next((m for m in _ATTRIBUTE.finditer(tag) if m[1] == wanted), None)
 
-    def has_attribute(self, name: str) -> bool:
-        """Whether some element may have an attribute: quick, and sure only if it says no."""
-        return name.encode() in self._text
+    def attribute_values(self, name: str) -> Iterator[str]:
+        """The values of an attribute, in the order of the file; those of ``include`` and
+        ``ignore`` at least are never inside what is folded.
+        """
+        text, root = self._text, None
+        if self.fold is not None:
+            text, root = self.fold.frame.text, self.fold.frame.root
+        if name.encode() not in text:
+            return
+        for element in (root or self.root).descendants():
+            value = element.attributes.get(name)
+            if value is not None:
+                yield value
+
+    def is_framed_like(self, other: Document) -> bool:
+        """Whether two files differ in nothing but folded applications."""
+        if self.fold is None or other.fold is None:
+            return self.data == other.data
+        return self.fold.frame is other.fold.frame
+
+    def patch_from(self, older: Document) -> Patch:
+        """What became of an older state of the file."""
+        made_by, splices = self._made_by or (None, ())
+        if made_by is None or made_by() is not older:
+            return difference(older.data, self.data)
+        in_order = sorted(splices, key=lambda each: (each.start, each.end))
+        return tuple(Piece(s.start, older.data[s.start : s.end], s.text) for s in in_order)
 
     def source(self, element: Element) -> bytes:
         """The bytes of an element as they stand in the file."""
         return self._text[element.start : element.end]
 
     @cached_property
-    def _line_starts(self) -> list[int]:
-        return [0, *(match.end() for match in re.finditer(b"\n", self._text))]
+    def _line_starts(self) -> Sequence[int]:
+        starts = array("Q", (0,))
+        starts.extend(match.end() for match in re.finditer(b"\n", self._text))
+        return starts
 
     def _decode(self, data: bytes) -> str:
         return data.decode(self.encoding if self.is_editable else "utf-8", "replace")
@@ -121,7 +203,8 @@ class Document:
         """A new Document with the splices carried out; they must not overlap."""
         if not splices:
             return self
-        return Document(splice(self.data, splices), file=self.file)
+        data = splice(self.data, splices)
+        return Document(data, file=self.file, like=self, splices=splices)
 
     def set_text(self, element: Element, value: str) -> tuple[Splice, ...]:
         """Give a leaf another value; comments beside the value stay. Equal: no splice."""
@@ -444,8 +527,9 @@ class Document:
 
     @cached_property
     def _self_closing_end(self) -> bytes:
-        tight = self._text.count(b"/>") - self._text.count(b" />")
-        return b"/>" if tight > self._text.count(b" />") else b" />"
+        usual = self._text[:_SAMPLE]
+        spaced = usual.count(b" />")
+        return b"/>" if usual.count(b"/>") - spaced > spaced else b" />"
 
     def _render(self, node: Node, newline: bytes, indent: bytes, unit: bytes) -> bytes:
         if node.verbatim is not None:

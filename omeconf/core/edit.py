@@ -98,9 +98,11 @@ class _Editor:
 
     def _must_be_included_once(self, file: str) -> None:
         """An edit of a file that stands for several elements would change them all."""
+        if not self.snapshot.includes:
+            return
         places = [
             node.place_path
-            for node in self.root.descendants()
+            for node in self.root.frame()
             if node.document.file == file and (node.parent is None or node.via is not None)
         ]
         if len(places) > 1:
@@ -128,15 +130,7 @@ class _Editor:
         parent, rest = root, list(path.steps[1:])
         while len(rest) > 1:
             step = rest[0]
-            child = next(
-                (
-                    c
-                    for c in parent.all(step.name)
-                    if (step.key is None or c.key == step.key)
-                    and (step.place is None or c.place == step.place)
-                ),
-                None,
-            )
+            child = parent.child(step)
             if child is None:
                 break
             parent = child

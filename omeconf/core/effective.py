@@ -8,9 +8,12 @@ edits start from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, overload
+from weakref import WeakValueDictionary, ref
 
 from omeconf.core.document import Document
+from omeconf.core.fold import Block, Folded, FoldedChildren
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import NEWEST, Item, Release
@@ -23,19 +26,34 @@ IGNORE_SINCE: Release = (0, 15, 13)
 _WILDCARD = re.compile(r"[*?]")
 
 
+class Filler(Protocol):
+    """Knows what is below an element: `build.py` has it."""
+
+    def fill(self, node: EffectiveElement) -> None:
+        """Add the children of an element, and tell `written`."""
+
+
 class EffectiveElement:
-    """One element as the engine sees it, and where it stands in which file."""
+    """One element as the engine sees it, and where it stands in which file.
+
+    What is below it is found out when it is first asked for. Whoever uses elements holds the root:
+    nothing in a tree holds what is above a folded application, so that a large file is gone as
+    soon as nobody holds its tree.
+    """
 
     __slots__ = (
+        "__weakref__",
         "_children",
-        "document",
+        "_document",
+        "_filler",
+        "_is_inside",
+        "_parent",
+        "_written",
         "element",
         "item",
-        "parent",
         "place",
         "site",
         "via",
-        "written",
     )
 
     def __init__(
@@ -47,30 +65,96 @@ class EffectiveElement:
         parent: EffectiveElement | None,
         site: Element,
         via: Include | None = None,
+        filler: Filler | None = None,
     ) -> None:
         self.item = item
-        self.document = document
-        """The file in which its content stands."""
+        is_deep = parent is not None and parent._is_inside
+        self._is_inside: bool = is_deep or isinstance(element, Folded)
+        self._document = ref(document) if self._is_inside else document
         self.element = element
         """Its content: itself, or the root of the file it includes."""
-        self.parent = parent
+        self._parent = parent if is_deep or parent is None else ref(parent)
         self.site = site
         """Where it is written: in the file of its parent's content."""
         self.via = via
         """The include that brought it; None if it is written in place."""
         self.place = 1
         """From 1 among the items of its list."""
-        self.written: set[str] = set()
+        self._written: set[str] = set()
+        self._children: dict[str, Sequence[EffectiveElement]] = {}
+        self._filler = filler
+
+    def _filled(self) -> dict[str, Sequence[EffectiveElement]]:
+        if self._filler is not None:
+            filler, self._filler = self._filler, None
+            filler.fill(self)
+        return self._children
+
+    @property
+    def document(self) -> Document:
+        """The file in which its content stands."""
+        found = self._document
+        if isinstance(found, ref):
+            held = found()
+            assert held is not None, "hold the root of a tree while its elements are used"
+            return held
+        return found
+
+    @property
+    def parent(self) -> EffectiveElement | None:
+        """The element around it; None for the root."""
+        found = self._parent
+        if isinstance(found, ref):
+            held = found()
+            assert held is not None, "hold the root of a tree while its elements are used"
+            return held
+        return found
+
+    @property
+    def written(self) -> set[str]:
         """Names of the children that are written, also of those whose include finds nothing."""
-        self._children: dict[str, list[EffectiveElement]] = {}
+        self._filled()
+        return self._written
 
     def all(self, name: str) -> Sequence[EffectiveElement]:
         """Its children of that name, in the order of the engine."""
-        return self._children.get(name, ())
+        return self._filled().get(name, ())
+
+    def keys(self, name: str) -> Sequence[str | None]:
+        """The keys of its children of that name."""
+        children = self.all(name)
+        if isinstance(children, FoldedItems):
+            return children.names
+        return [child.key for child in children]
+
+    def mentioning(self, name: str, word: bytes) -> Iterator[EffectiveElement]:
+        """Its children of that name; folded ones only if the word stands in them."""
+        children = self.all(name)
+        if isinstance(children, FoldedItems):
+            for place, block in enumerate(children.blocks):
+                if word in block.source:
+                    yield children[place]
+        else:
+            yield from children
+
+    def child(self, step: Step) -> EffectiveElement | None:
+        """The child that a step of a Path leads to; None if there is none."""
+        children = self.all(step.name)
+        if step.key is not None and step.place is None:
+            return _first_with(children, step.key)
+        return next(
+            (
+                child
+                for child in children
+                if (step.key is None or child.key == step.key)
+                and (step.place is None or child.place == step.place)
+            ),
+            None,
+        )
 
     def first(self, name: str) -> EffectiveElement | None:
         """Its child of that name, or the first of them."""
-        found = self._children.get(name)
+        found = self._filled().get(name)
         return found[0] if found else None
 
     def below(self, path: str) -> EffectiveElement | None:
@@ -94,8 +178,9 @@ class EffectiveElement:
     @property
     def children(self) -> Iterator[EffectiveElement]:
         """All children, in registered order."""
+        children = self._filled()
         for name in self.item.children:
-            yield from self._children.get(name, ())
+            yield from children.get(name, ())
 
     def descendants(self) -> Iterator[EffectiveElement]:
         """Itself and everything below."""
@@ -103,11 +188,30 @@ class EffectiveElement:
         for child in self.children:
             yield from child.descendants()
 
+    def frame(self) -> Iterator[EffectiveElement]:
+        """Itself and everything below, but for folded applications."""
+        if self.block is not None:
+            return
+        yield self
+        children = self._filled()
+        for name in self.item.children:
+            found = children.get(name, ())
+            if not isinstance(found, FoldedItems):
+                for child in found:
+                    yield from child.frame()
+
+    @property
+    def block(self) -> Block | None:
+        """What it is in its file, if it is a folded application."""
+        return self.element.block if isinstance(self.element, Folded) else None
+
     @property
     def key(self) -> str | None:
         """The text of its Name, if it is a list item that has one."""
         if not self.item.is_list:
             return None
+        if isinstance(self.element, Folded):
+            return self.element.block.name
         name = self.first("Name")
         return name.element.value if name else None
 
@@ -119,7 +223,7 @@ class EffectiveElement:
         key = self.key
         if key is None or self.parent is None:
             return Step(self.item.name, None, self.place)
-        twin = next((s for s in self.parent.all(self.item.name) if s.key == key), None)
+        twin = _first_with(self.parent.all(self.item.name), key)
         return Step(
             self.item.name, key if twin is self else None, None if twin is self else self.place
         )
@@ -144,15 +248,7 @@ class EffectiveElement:
         """The element at a path. Raises NotFound, which names the nearest that exists."""
         node = self
         for step in path.steps[1:]:
-            found = next(
-                (
-                    child
-                    for child in node.all(step.name)
-                    if (step.key is None or child.key == step.key)
-                    and (step.place is None or child.place == step.place)
-                ),
-                None,
-            )
+            found = node.child(step)
             if found is None:
                 raise NotFound(f"cannot find {step} in {node.path}")
             node = found
@@ -186,8 +282,80 @@ class EffectiveElement:
     def add(self, child: EffectiveElement) -> None:
         """Used while the tree is built: one more child, in the order of the engine."""
         siblings = self._children.setdefault(child.item.name, [])
+        assert isinstance(siblings, list), "folded applications have no others beside them"
         siblings.append(child)
         child.place = len(siblings)
+
+    def add_written(self, names: Iterable[str]) -> None:
+        """Used while the tree is built: which children are written."""
+        self._written.update(names)
+
+    def add_folded(self, item: Item, elements: FoldedChildren, filler: Filler) -> None:
+        """Used while the tree is built: all children of that kind, folded."""
+        self._children[item.name] = FoldedItems(self, item, elements, filler)
+
+
+class FoldedItems(Sequence[EffectiveElement]):
+    """Folded applications as the engine sees them, each made when it is asked for."""
+
+    def __init__(
+        self, parent: EffectiveElement, item: Item, elements: FoldedChildren, filler: Filler
+    ) -> None:
+        self._parent = ref(parent)
+        self._item = item
+        self._elements = elements
+        self._filler = filler
+        self._made: WeakValueDictionary[int, EffectiveElement] = WeakValueDictionary()
+
+    @property
+    def names(self) -> Sequence[str | None]:
+        """Their names, in order."""
+        return self._elements.run.names
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """What they are in the file, in order."""
+        return self._elements.run.blocks
+
+    def __len__(self) -> int:
+        return len(self._elements)
+
+    @overload
+    def __getitem__(self, index: int) -> EffectiveElement: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[EffectiveElement]: ...
+    def __getitem__(self, index: int | slice) -> EffectiveElement | Sequence[EffectiveElement]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        found = self._made.get(number)
+        if found is None:
+            parent, element = self._parent(), self._elements[number]
+            assert parent is not None, "hold the root of a tree while its elements are used"
+            found = EffectiveElement(
+                self._item, parent.document, element, parent=parent, site=element,
+                filler=self._filler,
+            )  # fmt: skip
+            found.place = number + 1
+            self._made[number] = found
+        return found
+
+    def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
+        """The number of an element."""
+        number: int = value.place - 1
+        if start <= number < (len(self) if stop is None else stop) and self[number] is value:
+            return number
+        raise ValueError(f"{value!r} is not among them")
+
+
+def _first_with(children: Sequence[EffectiveElement], key: str) -> EffectiveElement | None:
+    """The first child with that key."""
+    if isinstance(children, FoldedItems):
+        try:
+            return children[children.names.index(key)]
+        except ValueError:
+            return None
+    return next((child for child in children if child.key == key), None)
 
 
 def is_ignored(

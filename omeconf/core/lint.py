@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from omeconf.core.effective import EffectiveElement
-from omeconf.core.rules import ALWAYS, APPLICATIONS, PROFILES, Env, Rule, text_at
+from omeconf.core.rules import ALWAYS, PROFILES, Env, Rule, text_at
 from omeconf.core.schema import Release
 from omeconf.core.values import read, to_bool, to_float
 from omeconf.core.violation import Severity, Violation
@@ -46,18 +46,23 @@ PORTS: Mapping[str, Sequence[str]] = {
 """Parts of Bind that are switched off without one of these."""
 
 
-def modules_without_bind(root: EffectiveElement, env: Env) -> Iterator[Violation]:  # noqa: ARG001
-    """A provider or publisher that no part of Bind opens a port for does nothing."""
-    for application in root.every(APPLICATIONS):
-        for enabled, bound in MODULES.items():
-            node = application.below(enabled)
-            if node is not None and root.below(f"Bind/{bound}") is None:
-                yield node.violation(
+def not_bound(application: EffectiveElement) -> Iterator[tuple[str, Violation]]:
+    """A provider or publisher that no part of Bind opens a port for does nothing.
+
+    Gives what is to be said of each that is enabled, and the part of Bind it needs.
+    """
+    for enabled, bound in MODULES.items():
+        node = application.below(enabled)
+        if node is not None:
+            yield (
+                bound,
+                node.violation(
                     Severity.ADVICE,
                     "not-bound",
                     f"<{node.item.name}> does nothing: there is no Bind/{bound}",
                     hint=f"add Bind/{bound}, or remove it here",
-                )
+                ),
+            )
 
 
 def binds_without_port(root: EffectiveElement, env: Env) -> Iterator[Violation]:  # noqa: ARG001
@@ -120,7 +125,7 @@ def mpegts_ports(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     taken: dict[int, EffectiveElement] = {}
     if bound is None:
         return
-    for stream in root.every(f"{APPLICATIONS}/Providers/MPEGTS/StreamMap/Stream"):
+    for stream in _mapped_streams(root):
         port_node = stream.first("Port")
         for port in sorted(_ports(stream, env) or ()):
             assert port_node is not None, "there are ports, so they are written"
@@ -143,6 +148,12 @@ def mpegts_ports(root: EffectiveElement, env: Env) -> Iterator[Violation]:
             taken.setdefault(port, stream)
 
 
+def _mapped_streams(root: EffectiveElement) -> Iterator[EffectiveElement]:
+    for applications in root.every("VirtualHosts/VirtualHost/Applications"):
+        for application in applications.mentioning("Application", b"StreamMap"):
+            yield from application.every("Providers/MPEGTS/StreamMap/Stream")
+
+
 def _ports(node: EffectiveElement, env: Env, default: str = "") -> set[int] | None:
     """The ports of an element; None if they cannot be known."""
     if node.first("Port") is None:
@@ -155,10 +166,10 @@ def _ports(node: EffectiveElement, env: Env, default: str = "") -> set[int] | No
     return {port for port in value if isinstance(port, int)} if isinstance(value, tuple) else set()
 
 
-def skipped_frames(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def skipped_frames(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """SkipFrames and Framerate do not go together."""
     for kind in ("Video", "Image"):
-        for encode in root.every(f"{PROFILES}/Encodes/{kind}"):
+        for encode in application.every(f"{PROFILES}/Encodes/{kind}"):
             node = encode.first("SkipFrames")
             rate = to_float(text_at(encode, "Framerate", env) or "")
             if node is not None and rate > 0 and (text_at(node, "", env) or "-1") != "-1":
@@ -171,10 +182,10 @@ def skipped_frames(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                 )
 
 
-def hardware_switches(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def hardware_switches(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """The old switches for hardware are forced off."""
     for side in ("Decoder", "Encoder"):
-        for node in root.every(f"{APPLICATIONS}/OutputProfiles/HWAccels/{side}/Enable"):
+        for node in application.every(f"OutputProfiles/HWAccels/{side}/Enable"):
             if to_bool(text_at(node, "", env) or ""):
                 yield node.violation(
                     Severity.WARNING,
@@ -185,47 +196,54 @@ def hardware_switches(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                 )
 
 
-def mixed_origins(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def mixed_origins(node: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Beside *, other origins do not count; null counts only alone."""
-    for node in root.descendants():
-        if node.item.name != "CrossDomains":
-            continue
-        urls = {text_at(url, "", env): url for url in node.all("Url")}
-        special = next((word for word in ("*", "null") if word in urls), None)
-        if special is not None and len(urls) > 1:
-            what = "allows every web page" if special == "*" else "counts only alone"
-            yield urls[special].violation(
-                Severity.WARNING,
-                "mixed-origins",
-                f'"{special}" {what}: beside it, other entries do not count',
-                hint="remove it, or the others",
-                at_value=True,
-            )
+    if node.item.name != "CrossDomains":
+        return
+    urls = {text_at(url, "", env): url for url in node.all("Url")}
+    special = next((word for word in ("*", "null") if word in urls), None)
+    if special is not None and len(urls) > 1:
+        what = "allows every web page" if special == "*" else "counts only alone"
+        yield urls[special].violation(
+            Severity.WARNING,
+            "mixed-origins",
+            f'"{special}" {what}: beside it, other entries do not count',
+            hint="remove it, or the others",
+            at_value=True,
+        )
 
 
-def former_macros(root: EffectiveElement, env: Env) -> Iterator[Violation]:  # noqa: ARG001
+def former_macros(node: EffectiveElement, env: Env) -> Iterator[Violation]:  # noqa: ARG001
     """Macros that 0.12 had with a dot are left as they are by newer releases."""
-    for node in root.descendants():
-        match = _FORMER_MACRO.search(node.element.value)
-        if match:
-            name = {"AppHome": "Home"}.get(match[1], match[1])
-            yield node.violation(
-                Severity.WARNING,
-                "former-macro",
-                f"{match[0]} is not replaced by anything",
-                hint=f"write ${{ome:{name}}}",
-                at_value=True,
-            )
+    value = node.element.value
+    match = _FORMER_MACRO.search(value) if "${" in value else None
+    if match:
+        name = {"AppHome": "Home"}.get(match[1], match[1])
+        yield node.violation(
+            Severity.WARNING,
+            "former-macro",
+            f"{match[0]} is not replaced by anything",
+            hint=f"write ${{ome:{name}}}",
+            at_value=True,
+        )
 
 
-LINTS: Mapping[Rule, Release] = {
-    modules_without_bind: ALWAYS,
+SERVER_LINTS: Mapping[Rule, Release] = {
     binds_without_port: ALWAYS,
     unreachable_hosts: ALWAYS,
+}
+"""Lints that look into no application; with the first release that is known to go by them."""
+LINTS_BETWEEN: Mapping[Rule, Release] = {
     mpegts_ports: ALWAYS,
+}
+"""Lints on the server that compare applications."""
+APPLICATION_LINTS: Mapping[Rule, Release] = {
     skipped_frames: ALWAYS,
     hardware_switches: ALWAYS,
+}
+"""Lints that look into one application, and at nothing else."""
+ELEMENT_LINTS: Mapping[Rule, Release] = {
     mixed_origins: ALWAYS,
     former_macros: (0, 13, 0),
 }
-"""Every lint, with the first release that is known to go by it."""
+"""Lints of every single element."""

@@ -96,7 +96,7 @@ class _Pass:
         """Elements that are done: a file may be included twice."""
 
     def run(self) -> None:
-        root = build(self.snapshot, self.schema).root
+        root = build(self.snapshot, self.schema)
         if root is None:
             return
         self._version(root)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.parsers import expat
 
@@ -63,8 +63,8 @@ class Element:
         self.end = start
         """Offset behind the element."""
         self.parent = parent
-        self.children: list[Element] = []
-        self.texts: list[Text] = []
+        self.children: Sequence[Element] = []
+        self.texts: Sequence[Text] = []
 
     @property
     def value(self) -> str:
@@ -123,10 +123,22 @@ def encoding_of(data: bytes) -> tuple[str, bool]:
 class Parser:
     """expat events into a tree with byte offsets."""
 
-    def __init__(self, file: str, place: Callable[[int], tuple[int, int]]) -> None:
-        """file is named in errors; place gives line and column of an offset."""
+    def __init__(
+        self,
+        file: str,
+        place: Callable[[int], tuple[int, int]],
+        *,
+        base: int = 0,
+        max_depth: int = MAX_DEPTH,
+    ) -> None:
+        """file is named in errors; place gives line and column of an offset.
+
+        base is where in the file the bytes begin that are parsed: all offsets are of the file.
+        """
         self.file = file
         self.place = place
+        self.base = base
+        self.max_depth = max_depth
         self.root: Element | None = None
         self.open: list[Element] = []
         self.unfinished: Element | None = None
@@ -156,28 +168,35 @@ class Parser:
         return self.root
 
     def _begin_event(self) -> int:
-        offset = self.expat.CurrentByteIndex
+        """Offset in the bytes that are parsed; what the event ends is finished."""
+        offset: int = self.expat.CurrentByteIndex
         if self.unfinished is not None:
-            self.unfinished.open_end = offset
+            self.unfinished.open_end = self.base + offset
             self.unfinished = None
         if self.run:
-            value = "".join(self.run)
-            raw = self.data[self.run_start : offset]
-            if self.open and raw.strip(BLANKS):
-                self.open[-1].texts.append(Text(self.run_start, offset, value, False))
+            if self.open and self.data[self.run_start : offset].strip(BLANKS):
+                self._add_text(self.run_start, offset, is_cdata=False)
             self.run = []
         return offset
 
+    def _add_text(self, start: int, end: int, *, is_cdata: bool) -> None:
+        text = Text(self.base + start, self.base + end, "".join(self.run), is_cdata)
+        texts = self.open[-1].texts
+        assert isinstance(texts, list)
+        texts.append(text)
+
     def _start_element(self, name: str, attributes: dict[str, str]) -> None:
         offset = self._begin_event()
-        if len(self.open) >= MAX_DEPTH:
+        if len(self.open) >= self.max_depth:
             self._refuse(f"elements are nested deeper than {MAX_DEPTH} levels", offset)
         parent = self.open[-1] if self.open else None
-        element = Element(name, attributes, offset, parent)
+        element = Element(name, attributes, self.base + offset, parent)
         if parent is None:
             self.root = element
         else:
-            parent.children.append(element)
+            siblings = parent.children
+            assert isinstance(siblings, list)
+            siblings.append(element)
         self.open.append(element)
         self.unfinished = element
 
@@ -186,10 +205,10 @@ class Parser:
         offset = self._begin_event()
         element = self.open.pop()
         if is_first_event and self.data[offset - 2 : offset] == b"/>":
-            element.close_start = element.end = offset
+            element.close_start = element.end = self.base + offset
         else:
-            element.close_start = offset
-            element.end = self.data.index(b">", offset) + 1
+            element.close_start = self.base + offset
+            element.end = self.base + self.data.index(b">", offset) + 1
 
     def _characters(self, text: str) -> None:
         if self.in_cdata or self.run:
@@ -203,12 +222,11 @@ class Parser:
         self.in_cdata = True
 
     def _end_cdata(self) -> None:
-        end = self.expat.CurrentByteIndex + len("]]>")
-        value = "".join(self.run)
+        if self.open:
+            end = self.expat.CurrentByteIndex + len("]]>")
+            self._add_text(self.run_start, end, is_cdata=True)
         self.run = []
         self.in_cdata = False
-        if self.open:
-            self.open[-1].texts.append(Text(self.run_start, end, value, True))
 
     def _other(self, *_: str) -> None:
         self._begin_event()
@@ -218,14 +236,14 @@ class Parser:
         self._refuse("a DOCTYPE is not allowed: remove it", offset)
 
     def _refuse(self, reason: str, offset: int) -> None:
-        line, column = self.place(offset)
+        line, column = self.place(self.base + offset)
         raise NotWellFormed(reason, file=self.file, line=line, column=column)
 
     def _not_well_formed(self, error: expat.ExpatError) -> NotWellFormed:
         """expat's complaint, with what a person needs to find the mistake."""
         reason = expat.ErrorString(error.code) or "not well-formed"
         at_byte = self.expat.ErrorByteIndex
-        line, column = self.place(at_byte)
+        line, column = self.place(self.base + at_byte)
         if self.open and error.code in (7, 3, 5):  # tag mismatch, no element, unclosed token
             opened = self.open[-1]
             at, _ = self.place(opened.start)

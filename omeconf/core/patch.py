@@ -48,6 +48,13 @@ def difference(old: bytes, new: bytes) -> Patch:
     return tuple(pieces)
 
 
+def window(old: bytes, new: bytes) -> tuple[int, int, int]:
+    """Start and end, in old, of all that is not the same, and its end in new."""
+    head = _common_start(old, new)
+    tail = _common_end(old, new, min(len(old), len(new)) - head)
+    return head, len(old) - tail, len(new) - tail
+
+
 def extent(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> int:
     """How many bytes lie between the first and the last difference, in all files together."""
     total = 0

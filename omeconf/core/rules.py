@@ -17,8 +17,9 @@ from omeconf.core.violation import Severity, Violation
 Env = Mapping[str, str] | None
 Rule = Callable[[EffectiveElement, Env], Iterator[Violation]]
 
-APPLICATIONS = "VirtualHosts/VirtualHost/Applications/Application"
-PROFILES = f"{APPLICATIONS}/OutputProfiles/OutputProfile"
+
+PROFILES = "OutputProfiles/OutputProfile"
+"""From an application."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -60,14 +61,14 @@ def unique_virtual_hosts(root: EffectiveElement, env: Env) -> Iterator[Violation
 def unique_applications(root: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Two applications of one name end the start; # counts as _, and * is the template."""
     for host in root.every("VirtualHosts/VirtualHost"):
-        seen: dict[str, EffectiveElement] = {}
-        for application in host.every("Applications/Application"):
-            name = text_at(application, "Name", env)
+        seen: dict[str, int] = {}
+        for place, name in enumerate(_application_names(host, env)):
             if name is None:
                 continue
-            other = seen.setdefault(name.replace("#", "_"), application)
-            if other is application:
+            first = seen.setdefault(name.replace("#", "_"), place)
+            if first == place:
                 continue
+            application = _application(host, place)
             if name == "*":
                 yield _at_name(application).violation(
                     Severity.WARNING,
@@ -76,47 +77,58 @@ def unique_applications(root: EffectiveElement, env: Env) -> Iterator[Violation]
                     at_value=True,
                 )
                 continue
-            host_name = host.value("Name")
+            host_name, other = host.value("Name"), _application(host, first).value("Name")
             yield _error(
                 application,
                 "duplicate-name",
-                f'there is another application named "{other.value("Name")}" in "{host_name}"',
+                f'there is another application named "{other}" in "{host_name}"',
                 hint="give each application of a virtual host a name of its own",
                 says=f"Could not create the application: [{host_name}/{name}] already exists",
             )
 
 
-def unique_output_profiles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def _application_names(host: EffectiveElement, env: Env) -> Iterator[str | None]:
+    for applications in host.all("Applications"):
+        for name in applications.keys("Application"):
+            yield None if name is None else expand(name, env)
+
+
+def _application(host: EffectiveElement, place: int) -> EffectiveElement:
+    applications = host.first("Applications")
+    assert applications is not None, "it has names"
+    return applications.all("Application")[place]
+
+
+def unique_output_profiles(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Profiles of one name, of one stream name or of none: the application is dropped."""
-    for application in root.every(APPLICATIONS):
-        profiles = list(application.every("OutputProfiles/OutputProfile"))
-        for child in ("Name", "OutputStreamName"):
-            for twin, name in _twins(profiles, child, env):
-                yield _error(
-                    twin,
-                    "dropped-application",
-                    f'another output profile of this application has the {child} "{name}": '
-                    "the engine drops the application",
-                    child=child,
-                    hint=f"give each output profile its own {child}",
-                    says=f'The output profile "{name}" already exists'
-                    if child == "Name"
-                    else f"The {child} is used twice: {name}",
-                )
-        for profile in profiles:
-            if profile.first("Name") and text_at(profile, "Name", env) == "":
-                yield _error(
-                    profile,
-                    "dropped-application",
-                    "an output profile needs a name: the engine drops the application",
-                    says="OutputProfile.name is empty",
-                )
+    profiles = list(application.every(PROFILES))
+    for child in ("Name", "OutputStreamName"):
+        for twin, name in _twins(profiles, child, env):
+            yield _error(
+                twin,
+                "dropped-application",
+                f'another output profile of this application has the {child} "{name}": '
+                "the engine drops the application",
+                child=child,
+                hint=f"give each output profile its own {child}",
+                says=f'The output profile "{name}" already exists'
+                if child == "Name"
+                else f"The {child} is used twice: {name}",
+            )
+    for profile in profiles:
+        if profile.first("Name") and text_at(profile, "Name", env) == "":
+            yield _error(
+                profile,
+                "dropped-application",
+                "an output profile needs a name: the engine drops the application",
+                says="OutputProfile.name is empty",
+            )
 
 
-def codec_and_bitrate(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def codec_and_bitrate(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Audio and video that are not bypassed must say how they are encoded."""
     for kind in ("Video", "Audio"):
-        for encode in root.every(f"{PROFILES}/Encodes/{kind}"):
+        for encode in application.every(f"{PROFILES}/Encodes/{kind}"):
             if to_bool(text_at(encode, "Bypass", env) or ""):
                 continue
             for name in ("Codec", "Bitrate"):
@@ -130,9 +142,9 @@ def codec_and_bitrate(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                     )
 
 
-def key_frame_interval(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def key_frame_interval(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """1 to 10000 ms when the type is exactly time, else 0 to 600 frames."""
-    for encode in root.every(f"{PROFILES}/Encodes/Video"):
+    for encode in application.every(f"{PROFILES}/Encodes/Video"):
         text = text_at(encode, "KeyFrameInterval", env)
         if text is None:
             continue
@@ -149,9 +161,9 @@ def key_frame_interval(root: EffectiveElement, env: Env) -> Iterator[Violation]:
             )
 
 
-def playlists(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def playlists(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """File names are unique in a profile; renditions name the encodes of that profile."""
-    for profile in root.every(PROFILES):
+    for profile in application.every(PROFILES):
         for twin, name in _twins(profile.all("Playlist"), "FileName", env):
             yield _error(
                 twin,
@@ -186,9 +198,9 @@ def playlists(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                     )
 
 
-def track_sets(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def track_sets(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Names are unique in a profile, and a set has at least one track."""
-    for profile in root.every(PROFILES):
+    for profile in application.every(PROFILES):
         for twin, name in _twins(profile.all("TrackSet"), "Name", env):
             yield _error(
                 twin,
@@ -207,10 +219,10 @@ def track_sets(root: EffectiveElement, env: Env) -> Iterator[Violation]:
                 )
 
 
-def subtitles(root: EffectiveElement, env: Env) -> Iterator[Violation]:
+def subtitles(application: EffectiveElement, env: Env) -> Iterator[Violation]:
     """Enabled subtitles need a rendition; the default label must be one of theirs."""
     for where in ("Subtitles", "OutputProfiles/MediaOptions/Subtitles"):
-        for node in root.every(f"{APPLICATIONS}/{where}"):
+        for node in application.every(where):
             labels = [text_at(rendition, "Label", env) for rendition in node.all("Rendition")]
             if to_bool(text_at(node, "Enable", env) or "") and not labels:
                 yield _error(
@@ -287,19 +299,25 @@ HTTP_MODULES = (
 """The parts of Bind that share HTTP servers by port."""
 
 ALWAYS: Release = (0, 0, 0)
-RULES: Mapping[Rule, Release] = {
+SERVER_RULES: Mapping[Rule, Release] = {
     unique_virtual_hosts: ALWAYS,
+    api_token: (0, 13, 0),
+    http_and_https: ALWAYS,
+}
+"""Rules that look into no application; with the first release that is known to go by them."""
+RULES_BETWEEN: Mapping[Rule, Release] = {
     unique_applications: ALWAYS,
+}
+"""Rules on the server that compare applications."""
+APPLICATION_RULES: Mapping[Rule, Release] = {
     unique_output_profiles: ALWAYS,
     codec_and_bitrate: ALWAYS,
     key_frame_interval: ALWAYS,
     playlists: ALWAYS,
     track_sets: ALWAYS,
     subtitles: ALWAYS,
-    api_token: (0, 13, 0),
-    http_and_https: ALWAYS,
 }
-"""Every rule, with the first release that is known to go by it."""
+"""Rules that look into one application, and at nothing else."""
 
 
 def text_at(node: EffectiveElement | None, path: str, env: Env) -> str | None:

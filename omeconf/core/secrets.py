@@ -7,7 +7,7 @@ does not read it: a second element, one below ``ignore="true"``, one in a commen
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from omeconf.core.check import Checked
 from omeconf.core.document import Document, Splice, splice
@@ -18,6 +18,7 @@ from omeconf.errors import NotWellFormed
 
 _UNREAD = re.compile(rb"<!--(.*?)-->|<\?(.*?)\?>|<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 """Comments and processing instructions; and character data, which may look like them."""
+Span = tuple[int, int]
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
@@ -31,26 +32,32 @@ def masked(checked: Checked) -> Snapshot:
     files = dict.fromkeys(snapshot.files, b"")
     if checked.root is not None:
         names = {item.name for item in checked.root.item.root.descendants() if item.is_secret}
-        is_secret = {
-            id(node.element): node.item.is_secret for node in checked.root.descendants()
-        }  # a name that is a secret in one place need not be one in another
+        read = {file: dict[Span, bool]() for file in snapshot.files}
+        for node in checked.root.descendants():
+            # a name that is a secret in one place need not be one in another
+            span = node.element.start, node.element.end
+            if node.element.name in names:
+                read[node.document.file][span] = node.item.is_secret
         for file in snapshot.files:
             try:
                 document = snapshot.document(file)
             except NotWellFormed:
                 continue
             if document.is_editable:
-                secrets = (
-                    element
-                    for element in document.root.descendants()
-                    if is_secret.get(id(element), element.name in names)
-                )
-                files[file] = _hidden(document, secrets, names)
+                files[file] = _hidden(document, read[file], names)
     return Snapshot(files, main=snapshot.main, folder=snapshot.folder, env=snapshot.env)
 
 
-def _hidden(document: Document, secrets: Iterable[Element], names: Collection[str]) -> bytes:
-    found = [each for secret in secrets for each in _of(document.data, secret)]
+def _hidden(document: Document, read: Mapping[Span, bool], names: Collection[str]) -> bytes:
+    """A file without secrets; read tells which elements with such a name are secrets, and which
+    are not; one that the engine does not read is.
+    """
+    found = [
+        each
+        for element in document.root.descendants()
+        if element.name in names and read.get((element.start, element.end), True)
+        for each in _of(document.data, element)
+    ]
     found += _unread(document.data, names)
     splices: list[Splice] = []
     for each in sorted(set(found), key=lambda each: (each.start, -each.end)):

@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Protocol
 
 from omeconf.core.document import Document
 from omeconf.core.parse import encoding_of
+from omeconf.core.patch import Patch, difference
 from omeconf.core.values import expand
 from omeconf.errors import NotFound, NotWellFormed, Unwritable
 
@@ -76,6 +78,9 @@ class Snapshot:
         self.logger = logger
         """Logger.xml beside it, which is checked too, but not managed; None if there is none."""
         self._parsed = {f: d for f, d in (parsed or {}).items() if files.get(f) == d.data}
+        self._broken: dict[str, NotWellFormed] = {}
+        self._older: dict[str, Document] = {}
+        """Other states of files that are not parsed yet: they lend what is the same."""
 
     @classmethod
     def take(
@@ -91,11 +96,8 @@ class Snapshot:
 
         Raises NotFound or Unwritable if main itself cannot be read.
         """
-        snapshot = cls({main: source.read(main)}, main=main, folder=folder, env=env)
-        if like is not None:
-            snapshot._parsed = {
-                f: d for f, d in like._parsed.items() if snapshot.files.get(f) == d.data
-            }
+        snapshot = cls({}, main=main, folder=folder, env=env)
+        snapshot._read(main, source, like)
         names = source.names("") or ()
         snapshot.legacy = next((name for name in LEGACY_FILES if name in names), "")
         if LOGGER_FILE in names and main != LOGGER_FILE:
@@ -109,19 +111,24 @@ class Snapshot:
             seen.add((file, current))
             if file not in snapshot.files:
                 try:
-                    snapshot.files[file] = source.read(file)
+                    snapshot._read(file, source, like)
                 except (NotFound, Unwritable) as error:
                     snapshot.unreadable[file] = str(error)
                     continue
-                known = like._parsed.get(file) if like is not None else None
-                if known is not None and known.data == snapshot.files[file]:
-                    snapshot._parsed[file] = known
             for include in snapshot._includes_of(file, current):
                 if include not in snapshot.includes:
                     snapshot.includes[include] = snapshot._match(include, source)
                 for found in snapshot.includes[include] or ():
                     waiting.append((found, snapshot.current_inside(include, found)))
         return snapshot
+
+    def _read(self, file: str, source: Source, like: Snapshot | None) -> None:
+        self.files[file] = source.read(file)
+        known = like._parsed.get(file) if like is not None else None
+        if known is not None and known.data == self.files[file]:
+            self.files[file], self._parsed[file] = known.data, known
+        elif known is not None:
+            self._older[file] = known
 
     @property
     def parsed(self) -> Mapping[str, Document]:
@@ -130,8 +137,15 @@ class Snapshot:
 
     def document(self, file: str) -> Document:
         """A file, parsed. Raises NotWellFormed."""
+        if file in self._broken:
+            raise self._broken[file]
         if file not in self._parsed:
-            self._parsed[file] = Document(self.files[file], file=file)
+            like = self._older.pop(file, None)
+            try:
+                self._parsed[file] = Document(self.files[file], file=file, like=like)
+            except NotWellFormed as error:
+                self._broken[file] = error
+                raise
         return self._parsed[file]
 
     def source_line(self, file: str, line: int) -> str:
@@ -182,25 +196,36 @@ class Snapshot:
         self.unreadable = {file: why for file, why in self.unreadable.items() if file in names}
         self._parsed = {file: found for file, found in self._parsed.items() if file in names}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, over the names and bytes of all files."""
-        total = hashlib.sha256()
-        for file in sorted(self.files):
-            for part in (file.encode(), self.files[file]):
-                total.update(len(part).to_bytes(8, "big"))
-                total.update(part)
-        return total.hexdigest()
+        return digest(self.files)
+
+    def is_like(self, other: Snapshot) -> bool:
+        """Whether everything is the same that decides what a check finds."""
+        return self.files == other.files and self.surroundings == other.surroundings
 
     @property
-    def fingerprint(self) -> str:
-        """As `digest`, but of everything that decides what a check finds."""
-        total = hashlib.sha256(self.digest.encode())
-        for part in (self.legacy, self.logger, sorted(self.unreadable.items())):
-            total.update(repr(part).encode())
-        for include in sorted(self.includes, key=repr):
-            total.update(repr((include, self.includes[include])).encode())
-        return total.hexdigest()
+    def surroundings(self) -> tuple[object, ...]:
+        """What decides over a check, besides the files' content."""
+        return (
+            self.main, self.folder, self.env, self.legacy, self.logger, self.unreadable,
+            self.includes,
+        )  # fmt: skip
+
+    def patches_from(self, older: Snapshot) -> dict[str, Patch]:
+        """What became of the files that are in both, and not the same."""
+        found: dict[str, Patch] = {}
+        for file in self.changed_files(older):
+            old, new = older.files.get(file), self.files.get(file)
+            if old is None or new is None:
+                continue
+            before, after = older._parsed.get(file), self._parsed.get(file)
+            if before is None or after is None:
+                found[file] = difference(old, new)
+            else:
+                found[file] = after.patch_from(before)
+        return found
 
     def changed_files(self, other: Snapshot) -> tuple[str, ...]:
         """Files that are not the same in both, sorted."""
@@ -264,11 +289,8 @@ class Snapshot:
             document = self.document(file)
         except NotWellFormed:
             return
-        if not document.has_attribute("include"):
-            return
-        for element in document.root.descendants():
-            value = element.attributes.get("include")
-            include = None if value is None else self.include(current, value)
+        for value in document.attribute_values("include"):
+            include = self.include(current, value)
             if include is not None:
                 yield include
 
@@ -290,6 +312,16 @@ class Snapshot:
             return self.key(head or "/"), name
         start = self.absolute(include.current) if include.current else self.folder
         return self.key(str(PurePosixPath(start) / head)), name
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256, in hex, over names and bytes of some files."""
+    total = hashlib.sha256()
+    for file in sorted(files):
+        for part in (file.encode(), files[file]):
+            total.update(len(part).to_bytes(8, "big"))
+            total.update(part)
+    return total.hexdigest()
 
 
 def _regex(name: str) -> str:

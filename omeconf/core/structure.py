@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from omeconf.core.document import Document
 from omeconf.core.effective import IGNORE_SINCE, EffectiveElement, is_ignored
+from omeconf.core.fold import FoldedChildren
 from omeconf.core.parse import Element
 from omeconf.core.schema import Item
 from omeconf.core.values import expand
@@ -37,6 +38,8 @@ def names(node: EffectiveElement, env: Env, *, lenient: bool) -> Iterator[Violat
             _stray_hint(text.value, item),
             f"Unknown item found: {item.error_path}.",
         )
+    if isinstance(element.children, FoldedChildren):
+        return
     for child in element.children:
         if child.name in item.children:
             continue
@@ -142,17 +145,26 @@ def duplicates(
     node: EffectiveElement, item: Item, written: Sequence[Element]
 ) -> Iterator[Violation]:
     """All but the first of an element that may be written once."""
-    line, _ = node.document.place(written[0].start)
+    first, _ = node.document.place(written[0].start)
     for place, other in enumerate(written[1:], 2):
+        line, _ = node.document.place(other.start)
+        above = _above(line - first)
         yield at(
             node.document,
             other,
             f"{node.place_path}/{item.name}[{place}]",
             Severity.WARNING,
             "duplicate-element",
-            f"a second <{item.name}> is not read: the one of line {line} counts",
+            f"a second <{item.name}> is not read: the one {above} counts",
             hint="merge the two, or delete one",
         )
+
+
+def _above(lines: int) -> str:
+    """Where something is that stands some lines above: wherever both may be."""
+    if not lines:
+        return "before it"
+    return f"{lines} line{'s' * (lines > 1)} above"
 
 
 def at(

@@ -321,14 +321,15 @@ class Service:
             self.confirmation.refuse_if_open()
         return self._when_settled(self.repository.base)
 
-    def tick(self) -> Committed | None:
+    def tick(self, *, is_thorough: bool = False) -> Committed | None:
         """Look at the folder, and adopt what was changed by hand; None if nothing was.
 
+        is_thorough: by content, whatever the file system says (`Repository.adopt`).
         What cannot be recorded is logged, and tried again at the next look.
         """
         self._expire_if_due()
         try:
-            self.repository.adopt()
+            self.repository.adopt(is_thorough=is_thorough)
         except Unwritable as error:
             if self._unrecorded != str(error):
                 log.error("Cannot record a manual edit: %s", error)

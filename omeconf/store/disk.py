@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from omeconf.core.schema import Schema, parse_release
+from omeconf.core.snapshot import LOGGER_FILE, Snapshot
 from omeconf.errors import BadSettings, Busy, Conflict, NotFound, Unwritable
 
 PREFIX, SUFFIX, UNFINISHED = ".omeconf-", ".tmp", ".part"
@@ -52,6 +54,19 @@ def translated(what: str) -> Iterator[None]:
         raise Unwritable(f"{what}: {reason}") from error
 
 
+Stat = tuple[int, int, int, int, int]
+"""Device, inode, size, and when it was written and changed (in ns): of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What shows cheaply whether the files of a configuration may have changed."""
+
+    files: Mapping[str, Stat | None]
+    names: tuple[tuple[str, ...] | None, ...]
+    """What lies in each of its folders."""
+
+
 class Folder:
     """A configuration folder, for `Snapshot.take`, and to publish revisions in."""
 
@@ -78,15 +93,23 @@ class Folder:
 
     def marks(self, names: Iterable[str]) -> tuple[object, ...]:
         """What shows cheaply that a file or folder may have changed, in the order given."""
-        found: list[object] = []
-        for name in names:
-            try:
-                s = (self.path / name).stat()
-            except OSError:
-                found.append(None)
-            else:
-                found.append((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
-        return tuple(found)
+        return tuple(self._stat(name) for name in names)
+
+    def trace(self, snapshot: Snapshot) -> Trace:
+        """What the file system says now of all that a snapshot is made of."""
+        names = tuple(self.names(folder) for folder in snapshot.folders)
+        files = sorted({*snapshot.files, *snapshot.unreadable})
+        found = {file: self._stat(file) for file in files}
+        if snapshot.logger is not None:
+            found[LOGGER_FILE] = self._stat(LOGGER_FILE)
+        return Trace(found, names)
+
+    def _stat(self, name: str) -> Stat | None:
+        try:
+            s = (self.path / name).stat()
+        except OSError:
+            return None
+        return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
     def age(self, file: str, now: float) -> float:
         """Seconds since a file was last written; infinite if it is not there."""

@@ -178,12 +178,13 @@ class History:
         digest: str,
         files: Mapping[str, bytes],
         base: Mapping[str, bytes] | None = None,
+        patches: Mapping[str, Patch] | None = None,
         reverts: tuple[int, ...] = (),
     ) -> Revision:
         """Record a new revision durably. Raises Unwritable; then it is not recorded.
 
         base: the files of the parent, which must be the newest revision; without it the new
-        revision stands for itself.
+        revision stands for itself. patches: what became of its files, as far as that is known.
         """
         with self._transaction() as database:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
@@ -197,7 +198,7 @@ class History:
             if base is not None and parent:
                 database.executemany(
                     "INSERT INTO change VALUES (?, ?, ?, ?)",
-                    [(number, *change) for change in _changes(base, files)],
+                    [(number, *change) for change in _changes(base, files, patches or {})],
                 )
             if base is None or not parent or number % COPY_EVERY == 0:
                 self._write_copy(number, files)
@@ -415,7 +416,7 @@ def _revision(
 
 
 def _changes(
-    base: Mapping[str, bytes], files: Mapping[str, bytes]
+    base: Mapping[str, bytes], files: Mapping[str, bytes], patches: Mapping[str, Patch]
 ) -> Iterator[tuple[str, str, bytes]]:
     """Name, kind and patch of every file that is not the same."""
     for name in sorted(base.keys() | files.keys()):
@@ -425,4 +426,4 @@ def _changes(
         elif new is None:
             yield name, "removed", encode((Piece(0, old, b""),))
         elif old != new:
-            yield name, "patched", encode(difference(old, new))
+            yield name, "patched", encode(patches.get(name) or difference(old, new))

@@ -32,6 +32,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from omeconf.core.snapshot import digest
 from omeconf.errors import Busy, Conflict, Unwritable
 from omeconf.store.disk import (
     PREFIX,
@@ -51,6 +52,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _OURS = re.compile(
     re.escape(PREFIX) + r".*-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{16})" + re.escape(SUFFIX)
 )
+_DIGITS = 16
+"""Of a digest, in a name."""
 _BLOCK = 512
 """Bytes that a disk writes at once, at least: a torn file has each of them old or new."""
 
@@ -82,6 +85,8 @@ class Prepared:
     new: bytes | None
     """None: the file goes."""
     way: Way
+    stamp: tuple[int, int, int, int] | None = None
+    """Device, inode, size and time of writing of the new file; None if they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Leftover:
 
     def was_made_for(self, data: bytes) -> bool:
         """Whether these are the new bytes that the publication was about."""
-        return _digest(data) == self.made_for
+        return _digest_of(self.file, data) == self.made_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +140,19 @@ class Publisher:
         new: Mapping[str, bytes | None],
         base: Mapping[str, bytes | None],
         is_included: Callable[[str], bool],
+        digests: Mapping[str, Callable[[], str]] | None = None,
     ) -> list[Prepared]:
         """Write and sync new bytes beside the old. Raises Unwritable; then nothing is left.
 
         is_included tells whether an include would take a file of that path for its own: such
-        a name is avoided, since the engine would load it. None is for no such file.
+        a name is avoided, since the engine would load it. None is for no such file. digests give
+        that of a file and its name, as soon as it is known.
         """
         prepared: list[Prepared] = []
         try:
             for file, data in new.items():
-                prepared.append(self._prepare(file, data, base[file], is_included))
+                known = (digests or {}).get(file)
+                prepared.append(self._prepare(file, data, base[file], is_included, known))
             with translated("cannot sync the configuration folder"):
                 for folder in {each.temporary.parent for each in prepared}:
                     sync_folder(folder)
@@ -323,25 +331,35 @@ class Publisher:
         new: bytes | None,
         base: bytes | None,
         is_included: Callable[[str], bool],
+        digest_of_new: Callable[[], str] | None,
     ) -> Prepared:
         target = Path(os.path.realpath(self.folder / file))
         if base is not None and new is not None and self.needs_in_place(file):
             return self._prepare_in_place(file, target, new, base)
-        temporary = self._temporary(target, file, new or b"", is_included)
+        unfinished = self._unfinished(target, file, is_included)
+
+        def finished() -> Path:
+            known = _digest_of(file, new or b"") if digest_of_new is None else digest_of_new()
+            return unfinished.with_name(
+                f"{unfinished.name.removesuffix(UNFINISHED)}-{known[:_DIGITS]}{SUFFIX}"
+            )
+
         if new is None:
-            with translated(f"cannot write beside {file}"):
-                _write_new(temporary, b"", lambda _: None)  # tells of it after a crash
+            with translated(f"cannot write beside {file}"):  # tells of it after a crash
+                temporary, _ = _write_new(unfinished, b"", lambda _: None, finished)
             return Prepared(file, target, temporary, base, None, Way.REMOVE)
         like = target if base is not None else self.folder / file.rpartition("/")[0]
         with translated(f"cannot write {file}"):
             try:
-                _write_like(like, temporary, new)
+                temporary, stamp = _write_new(
+                    unfinished, new, lambda handle: _copy_attributes(like, handle), finished
+                )
             except PermissionError:
                 if base is None:
                     raise
                 return self._prepare_in_place(file, target, new, base)
         way = Way.CREATE if base is None else Way.EXCHANGE
-        return Prepared(file, target, temporary, base, new, way)
+        return Prepared(file, target, temporary, base, new, way, stamp)
 
     def _prepare_in_place(self, file: str, target: Path, new: bytes, base: bytes) -> Prepared:
         if self.journals is None:
@@ -355,18 +373,18 @@ class Publisher:
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
             journal = self.journals / name
             data = json.dumps(head).encode() + b"\n" + base + new
-            _write_new(journal, data, lambda _: None)
+            unfinished = journal.with_name(f"{name}{UNFINISHED}")
+            _write_new(unfinished, data, lambda _: None, lambda: journal)
         return Prepared(file, target, journal, base, new, Way.IN_PLACE)
 
-    def _temporary(
-        self, target: Path, file: str, data: bytes, is_included: Callable[[str], bool]
-    ) -> Path:
-        whose, token = _digest(file.encode()), secrets.token_hex(4)
-        name = f"{PREFIX}{target.name[:150]}-{whose}-{token}-{_digest(data)}{SUFFIX}"
+    def _unfinished(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
+        """Where to write new bytes: a name that becomes a temporary's, with their digest."""
+        stem = f"{PREFIX}{target.name[:150]}-{_digest(file.encode())}-{secrets.token_hex(4)}"
+        name = f"{stem}-{'0' * _DIGITS}{SUFFIX}"
         if not is_included(str(PurePosixPath(file).with_name(name))):
-            return target.with_name(name)
+            return target.with_name(f"{stem}{UNFINISHED}")
         if not is_included(name):
-            return self.folder / name
+            return self.folder / f"{stem}{UNFINISHED}"
         raise Unwritable(
             f"cannot write {file}: an include matches every file of its folder, so the engine "
             "could load a half-written one; make the pattern narrower, such as *.xml"
@@ -441,19 +459,25 @@ def _is_mixed(block: bytes, old: bytes, new: bytes) -> bool:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
-def _write_like(like: Path, temporary: Path, data: bytes) -> None:
-    """The bytes in a new file with the owner, mode and attributes of another; synced.
+def _digest_of(file: str, data: bytes) -> str:
+    """The digest of a file with its name: if that is all of a configuration, its digest too."""
+    return digest({file: data})[:_DIGITS]
 
-    Until it is whole it has another name, so that after a crash it is known to be unfinished.
+
+def _write_new(
+    unfinished: Path,
+    data: bytes,
+    prepare: Callable[[int], None],
+    finished: Callable[[], Path],
+) -> tuple[Path, tuple[int, int, int, int]]:
+    """The bytes in a new file, synced; where it lies then, and what is known of it.
+
+    Until it is whole it has the first name, so that after a crash it is known to be unfinished.
+    prepare is called with the open file, to give it an owner and the like.
     """
-    _write_new(temporary, data, lambda handle: _copy_attributes(like, handle))
-
-
-def _write_new(path: Path, data: bytes, prepare: Callable[[int], None]) -> None:
-    unfinished = path.with_name(f"{path.name.removesuffix(SUFFIX)}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     handle = os.open(unfinished, flags, 0o600)
     try:
@@ -461,12 +485,15 @@ def _write_new(path: Path, data: bytes, prepare: Callable[[int], None]) -> None:
             _write_all(handle, data)
             prepare(handle)
             os.fsync(handle)
+            found = os.fstat(handle)
         finally:
             os.close(handle)
+        path = finished()
         unfinished.rename(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+    return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[], None]) -> None:
@@ -497,6 +524,20 @@ def _read_all(handle: int) -> bytes:
     while chunk := os.read(handle, 1 << 20):
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _holds(handle: int, wanted: bytes) -> bool:
+    """Whether an open file has these bytes, and no others."""
+    if os.fstat(handle).st_size != len(wanted):
+        return False
+    buffer = bytearray(min(len(wanted), 1 << 20))
+    expected, at = memoryview(wanted), 0
+    while count := os.readv(handle, [buffer]):
+        part = buffer if count == len(buffer) else buffer[:count]
+        if part != expected[at : at + count]:  # of all types, bytearray compares with memcmp
+            return False
+        at += count
+    return at == len(wanted)
 
 
 def _write_all(handle: int, data: bytes) -> None:
@@ -581,9 +622,7 @@ def _is_quiet(displaced: Path, base: bytes | None) -> bool:
     """Whether a displaced file is what was expected, and nobody can still write to it."""
     handle = os.open(displaced, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if has_writer(handle):
-            return False
-        return _read_all(handle) == base
+        return not has_writer(handle) and base is not None and _holds(handle, base)
     finally:
         os.close(handle)
 

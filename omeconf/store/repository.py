@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from omeconf.core.check import Checked, check
@@ -16,7 +18,7 @@ from omeconf.core.diff import unified
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
-from omeconf.core.snapshot import Snapshot
+from omeconf.core.snapshot import Snapshot, Source, digest
 from omeconf.errors import (
     Busy,
     Conflict,
@@ -28,9 +30,9 @@ from omeconf.errors import (
     Stale,
     Unwritable,
 )
-from omeconf.store.disk import Folder
+from omeconf.store.disk import Folder, Trace
 from omeconf.store.history import History
-from omeconf.store.publish import Publisher
+from omeconf.store.publish import Prepared, Publisher
 from omeconf.store.recovery import Recovery
 from omeconf.store.sources import Recorded, Replaced
 from omeconf.store.undo import undone_by, without
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
+
+LARGE = 1 << 18
+"""Bytes from which it pays to hash on another thread, while they are written."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -95,8 +100,11 @@ class Repository:
         """Why a manual edit could not be recorded; "" if there is none such."""
         self.held: str | None = None
         """Why nothing is adopted; None if it is."""
-        self._looked_at = ""
-        """The fingerprint of what lay on disk when it was last looked at in full."""
+        self._looked_at: Snapshot | None = None
+        """What lay on disk when it was last looked at in full."""
+        self._trace: Trace | None = None
+        """What the file system said of it before it was read; None if that is not known."""
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._lost_since: float | None = None
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
@@ -149,6 +157,7 @@ class Repository:
 
     def close(self) -> None:
         """Let the folder and the history go."""
+        self._hashing.shutdown()
         self.folder.unlock()
         self.history.close()
 
@@ -180,11 +189,14 @@ class Repository:
 
     # -- changing --------------------------------------------------------------------------
 
-    def adopt(self, author: str = "") -> Head | None:
+    def adopt(self, author: str = "", *, is_thorough: bool = True) -> Head | None:
         """Record what was changed by hand as a revision; None if nothing was.
 
         A broken file stays as it is, and in `drift` until it is right again. Raises Unwritable
         if a good one cannot be recorded: then `unrecorded` says so, and the next look tries again.
+
+        Files are read and compared; not is_thorough: only if the file system says that something
+        was written (which does not see a second write in one tick of its clock).
         """
         if self.history.trouble and self.history.reopen():
             self._load()
@@ -197,24 +209,38 @@ class Repository:
         self.publisher.clear()
         if self.held is not None:
             return None
+        trace = None if self._looked_at is None else self.folder.trace(self._looked_at)
+        if not is_thorough and trace is not None and trace == self._trace and not self.missing:
+            return None
         try:
             snapshot = self.on_disk()
         except (NotFound, Unwritable) as error:
-            self.missing = str(error)
+            self.missing, self._trace = str(error), None
             return None
         self.missing = self._lost(snapshot)
-        if self.missing or snapshot.fingerprint == self._looked_at:
+        if self.missing:
+            self._trace = None
             return None
-        checked = check(snapshot, self.schema)
+        if self._looked_at is not None and snapshot.is_like(self._looked_at):
+            self._trace = trace
+            return None
         head = self.head
+        checked = check(snapshot, self.schema, head.checked if head else None)
         if not checked.is_good:
-            self.drift, self.unrecorded, self._looked_at = checked, "", snapshot.fingerprint
-            return None
-        if head is None or not head.revision.number or snapshot.digest != head.revision.digest:
+            self.drift, self.unrecorded = checked, ""
+        elif (
+            head is None
+            or not head.revision.number
+            or snapshot.files != head.checked.snapshot.files
+        ):
             self._adopt(checked, author)
+            self.drift, self.unrecorded = None, ""
         else:
             self.head = Head(head.revision, checked)
-        self.drift, self.unrecorded, self._looked_at = None, "", snapshot.fingerprint
+            self.drift, self.unrecorded = None, ""
+        self._looked_at, self._trace = snapshot, None  # other files may count now: look once more
+        if self.drift is not None:
+            return None
         assert self.head is not None
         return self.head if head is None or self.head.revision != head.revision else None
 
@@ -276,7 +302,7 @@ class Repository:
             checked = base.checked
             for edit in candidate.edits:
                 assert checked.root is not None, "head is good, so it has a tree"
-                checked = check(apply(checked.snapshot, checked.root, edit), self.schema)
+                checked = self._edited(checked, edit)
                 if checked.root is None:
                     break
             return checked
@@ -331,13 +357,7 @@ class Repository:
 
     def check_with(self, file: str, data: bytes) -> Checked:
         """What a check finds if a file were as given, with all others as they lie on disk."""
-        taken = Snapshot.take(
-            Replaced(self.folder, file, data),
-            main=self.main,
-            folder=str(self.folder.path),
-            env=self.env,
-        )
-        return check(taken, self.schema)
+        return self._check_source(Replaced(self.folder, file, data))
 
     def _commit(
         self,
@@ -354,11 +374,12 @@ class Repository:
                 precondition(base)
             checked = make(base)
             self.judge(checked, base.checked, force=force)
-            if checked.snapshot.digest == base.revision.digest:
+            if checked.snapshot.files == base.checked.snapshot.files:
                 return base
             try:
                 return self._publish(base, checked, candidate, origin)
             except Busy:
+                self._trace = None
                 log.info("%s is being written by somebody else: trying again", self.main)
         raise Busy(f"{self.main} is being written by somebody else: try again")
 
@@ -370,9 +391,16 @@ class Repository:
         checked = base.checked
         for edit in edits:
             assert checked.root is not None
-            checked = check(apply(checked.snapshot, checked.root, edit), self.schema)
+            checked = self._edited(checked, edit)
         self.judge(checked, base.checked)
         return checked
+
+    def _edited(self, checked: Checked, edit: Edit) -> Checked:
+        assert checked.root is not None
+        snapshot = apply(checked.snapshot, checked.root, edit)
+        if snapshot is checked.snapshot:
+            return checked
+        return check(snapshot, self.schema, checked)
 
     def rollback(self, number: int, author: str = "", message: str = "") -> Head:
         """Commit the files of an old revision as a new one. Raises as `commit` does."""
@@ -414,16 +442,24 @@ class Repository:
         message: str,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        if checked.snapshot.digest == base.revision.digest:
+        if checked.snapshot.files == base.checked.snapshot.files:
             return base
         candidate = Candidate(0, (), author, message)
         return self._publish(base, checked, candidate, Origin.ROLLBACK, reverts)
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
+        return self._check_source(Recorded(files))
+
+    def _check_source(self, source: Source) -> Checked:
+        like = self.head.checked if self.head else None
         taken = Snapshot.take(
-            Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
+            source,
+            main=self.main,
+            folder=str(self.folder.path),
+            env=self.env,
+            like=like.snapshot if like else None,
         )
-        return check(taken, self.schema)
+        return check(taken, self.schema, like)
 
     def _would_include(self, files: Mapping[str, bytes], file: str) -> bool:
         """Whether a configuration of such files would include a file of that name."""
@@ -458,7 +494,7 @@ class Repository:
 
         Raises Drift (files are broken, away or held), Stale, NotReady, or Unwritable.
         """
-        self.adopt()
+        self.adopt(is_thorough=False)
         head = self.view()
         if self.held is not None:
             raise Drift(f"nothing is changed while files are edited by hand ({self.held}): "
@@ -493,6 +529,7 @@ class Repository:
             {file: new.files.get(file) for file in changed},
             {file: old.files.get(file) for file in changed},
             new.would_include,
+            self._digests(new, changed),
         )
         try:
             revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
@@ -511,8 +548,41 @@ class Repository:
             raise
         self.publisher.clear(prepared)
         self.head = Head(revision, checked)
-        self._looked_at = new.fingerprint
+        self._trace = self._expected(new, prepared)
+        self._looked_at = new
         return self.head
+
+    def _digests(self, new: Snapshot, changed: Iterable[str]) -> dict[str, Callable[[], str]]:
+        """What gives the digest of each changed file; large ones are hashed while they are
+        written.
+        """
+
+        def begin(work: Callable[[], str], size: int) -> Callable[[], str]:
+            return work if size < LARGE else self._hashing.submit(work).result
+
+        whole = begin(lambda: new.digest, sum(map(len, new.files.values())))
+        if new.files.keys() == {self.main}:
+            return {self.main: whole}
+        return {
+            file: begin(partial(digest, {file: new.files[file]}), len(new.files[file]))
+            for file in changed
+            if file in new.files
+        }
+
+    def _expected(self, new: Snapshot, prepared: Iterable[Prepared]) -> Trace | None:
+        """What the file system says of new, if that is what we have written; else None.
+
+        Of what we did not write it must say what it said before.
+        """
+        before, now = self._trace, self.folder.trace(new)
+        written = {each.file: each.stamp for each in prepared}
+        if before is None or before.names != now.names or before.files.keys() != now.files.keys():
+            return None
+        for file, found in now.files.items():
+            stamp = written.get(file)
+            if found is None or (found != before.files[file] and found[: len(found) - 1] != stamp):
+                return None
+        return now
 
     def _to_write(self, old: Snapshot, new: Snapshot) -> list[str]:
         """Files that must be written, created or removed, so that new is on disk.
@@ -552,7 +622,7 @@ class Repository:
                 if checked.is_good:
                     message = "edited by hand, and saved again at once"
                     self.head = Head(self._record(checked, Origin.FILE, "", message), checked)
-                    self._looked_at = ""
+                    self._looked_at = None
                     continue
             if self.state is not None:
                 kept = self.folder.rescue(self.state / "rescued", file, data)
@@ -570,6 +640,7 @@ class Repository:
     ) -> Revision:
         snapshot = checked.snapshot
         is_first = self.head is None or not self.head.revision.number
+        before = None if is_first or self.head is None else self.head.checked.snapshot
         return self.history.append(
             parent=0 if self.head is None else self.head.revision.number,
             author=author,
@@ -578,7 +649,8 @@ class Repository:
             origin=origin,
             digest=snapshot.digest,
             files=snapshot.files,
-            base=None if is_first or self.head is None else self.head.checked.snapshot.files,
+            base=None if before is None else before.files,
+            patches=None if before is None else snapshot.patches_from(before),
             reverts=reverts,
         )
 

@@ -18,9 +18,8 @@ APPLICATION = """<Server version="8"><Type>origin</Type><IP>*</IP><Bind/>
 
 
 def application_json(xml: str) -> Any:
-    (application,) = tree(APPLICATION.format(xml)).every(
-        "VirtualHosts/VirtualHost/Applications/Application"
-    )
+    root = tree(APPLICATION.format(xml))
+    (application,) = root.every("VirtualHosts/VirtualHost/Applications/Application")
     return to_json(application)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from omeconf.core.rules import RULES, unaddressable
+from omeconf.core.rules import APPLICATION_RULES, RULES_BETWEEN, SERVER_RULES, unaddressable
 from omeconf.core.violation import Severity
 from tests.support import checked
 
@@ -133,7 +133,7 @@ def test_second_template() -> None:
 
 def test_every_rule_says_what_it_is_for() -> None:
     """Each rule has its reason in a sentence, and finds nothing in a tree without it."""
-    for rule in RULES:
+    for rule in (*SERVER_RULES, *RULES_BETWEEN, *APPLICATION_RULES):
         assert rule.__doc__, rule
         root = checked(server()).root
         assert root is not None

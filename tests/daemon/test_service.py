@@ -261,11 +261,11 @@ def test_a_manual_edit_adopted_by_a_refused_write(make: Make, tmp_path: Path) ->
     adopt = service.repository.adopt
     edits = iter([None, MINIMAL.replace(">6<", ">4<")])
 
-    def adopt_late(author: str = "") -> Any:
+    def adopt_late(author: str = "", *, is_thorough: bool = True) -> Any:
         text = next(edits, None)
         if text is not None:
             (tmp_path / "conf/Server.xml").write_text(text)
-        return adopt(author)
+        return adopt(author, is_thorough=is_thorough)
 
     service.repository.adopt = adopt_late  # type: ignore[method-assign]
     with pytest.raises(Refused):

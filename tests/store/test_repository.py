@@ -11,6 +11,7 @@ import pytest
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
+from omeconf.core.snapshot import digest
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
 from omeconf.store.history import History
 from omeconf.store.publish import Prepared
@@ -253,8 +254,8 @@ BROKEN = MINIMAL.replace("Providers>", "Provders>").encode()
 
 def leftover(file: str, made_for: bytes) -> str:
     """The name of a temporary that publishing makes."""
-    whose, digest = (hashlib.sha256(each).hexdigest()[:16] for each in (file.encode(), made_for))
-    return f".omeconf-{file.rpartition('/')[2]}-{whose}-01234567-{digest}.tmp"
+    whose, made = hashlib.sha256(file.encode()).hexdigest(), digest({file: made_for})
+    return f".omeconf-{file.rpartition('/')[2]}-{whose[:16]}-01234567-{made[:16]}.tmp"
 
 
 def crashed(

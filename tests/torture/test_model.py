@@ -33,7 +33,7 @@ from omeconf.core.check import Checked, check
 from omeconf.core.edit import Candidate, Edit, Verb, apply
 from omeconf.core.merge import merge
 from omeconf.core.revision import Origin
-from omeconf.core.snapshot import Snapshot
+from omeconf.core.snapshot import Snapshot, digest
 from omeconf.daemon.service import Service
 from omeconf.errors import Conflict, Drift, NotFound, OmeconfError, Refused
 from omeconf.settings import Settings
@@ -80,10 +80,6 @@ TEXT = f"""<?xml version="1.0" encoding="UTF-8"?>
 </Server>
 """
 NEVER = 10.0**9
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,8 +519,8 @@ class Machine(RuleBasedStateMachine):
     def left_lying(self, kind: str) -> None:
         """Temporaries of a process that died; they go at the next start and change nothing."""
         data = self.model.live["Server.xml"].replace(b"<Type>origin", b"<Type>edge")
-        whose, token = digest(b"Server.xml"), secrets.token_hex(4)
-        name = f".omeconf-Server.xml-{whose}-{token}-{digest(data)}"
+        whose, token = hashlib.sha256(b"Server.xml").hexdigest()[:16], secrets.token_hex(4)
+        name = f".omeconf-Server.xml-{whose}-{token}-{digest({'Server.xml': data})[:16]}"
         place = self.where / "conf" / f"{name}.tmp"
         if kind == "half":
             place, data = place.with_suffix(".part"), data[: len(data) // 2]

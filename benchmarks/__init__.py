@@ -1,0 +1,1 @@
+"""Measurements: `make bench` (this package) and `make bench-check` (check.py)."""

@@ -1,0 +1,118 @@
+"""How fast omeconf is, beside the floor that the disk sets and beside others; all in one run.
+
+    make bench                                    # all sizes: takes a while
+    make bench BENCH="--quick"                    # small sizes, few edits: a minute or two
+    .venv/bin/python -m benchmarks --sizes 1,10,100 --edits 50 --only edit,manual
+
+The tables are printed and kept, with a plot, in benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.client import BadAnswer
+from benchmarks.facts import facts
+from benchmarks.goals import goals
+from benchmarks.plot import plot
+from benchmarks.report import markdown
+from benchmarks.size import Options, Result, measure
+
+GROUPS = {
+    "edit": "edits, their parts, GET, stale If-Match, and Caddy's edits, in turn",
+    "manual": "edits by hand",
+    "get": "GETs a second",
+    "process": "starts, omeconf check and --help, xmllint, xmlstarlet, augtool",
+    "order": "one edit under strace",
+}
+HERE = Path(__file__).parent
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="Groups: " + "; ".join(f"{name}: {what}" for name, what in GROUPS.items()) + ".",
+    )
+    beside = Path(sys.executable).parent / "omeconf"
+    parser.add_argument("--sizes", default="1,10,100,1000,10000", help="applications, with commas")
+    parser.add_argument("--edits", type=int, default=200, help="at each size (200)")
+    parser.add_argument("--wrk-seconds", type=float, default=3, help="of each round (3)")
+    parser.add_argument("--quick", action="store_true", help="sizes 1,10,100, 30 edits, wrk 1 s")
+    parser.add_argument("--no-peers", action="store_true", help="omeconf alone")
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--omeconf", type=Path, default=beside, help="the program to measure")
+    parser.add_argument("--work", type=Path, default=HERE / "results", help="on the disk to use")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    given = parser.parse_args()
+    unknown = set(given.only.split(",")) - set(GROUPS)
+    if unknown:
+        parser.error(f"there is no group {', '.join(unknown)}; there is: {', '.join(GROUPS)}")
+    if given.quick:
+        given.sizes, given.edits, given.wrk_seconds = "1,10,100", 30, 1
+    return given
+
+
+def main() -> None:
+    """Measure, print, and keep."""
+    given = _parsed()
+    sizes = sorted({int(text) for text in given.sizes.split(",")})
+    given.results.mkdir(parents=True, exist_ok=True)
+    given.work.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=given.work)).resolve()
+    options = Options(
+        program=given.omeconf.absolute(),
+        work=work,
+        edits=given.edits,
+        wrk_s=given.wrk_seconds,
+        groups=frozenset(given.only.split(",")),
+        peers=not given.no_peers,
+        seed=given.seed,
+    )
+    found = facts(options.program, work)
+    traced = 10 if 10 in sizes else sizes[0]
+    begin = time.monotonic()
+    results: list[Result] = []
+    try:
+        for count in sizes:
+
+            def tell(what: str, count: int = count) -> None:
+                seconds = time.monotonic() - begin
+                print(f"[{seconds:6.1f} s] {count:,}: {what}", file=sys.stderr, flush=True)
+
+            results.append(Result(count))
+            measure(options, results[-1], tell, traced=count == traced)
+    except (BadAnswer, OSError, KeyboardInterrupt) as error:
+        text = f"**THE RUN ENDED EARLY: {type(error).__name__} {error}**"
+        results[-1].left_out.append(text)
+        print(text, file=sys.stderr)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    found["load after"] = f"{os.getloadavg()[0]:.2f}"
+    found["the run"] = f"{time.monotonic() - begin:.0f} s, {options.edits} edits a size"
+    judged = goals(results)
+    stem = given.results / time.strftime("%Y-%m-%dT%H%M%S")
+    reason = plot(results, stem.with_suffix(".svg"))
+    text = markdown(found, results, judged) + (f"\n{reason}\n" if reason else "")
+    stem.with_suffix(".md").write_text(text)
+    kept = {
+        "facts": found,
+        "sizes": [result.as_json() for result in results],
+        "goals": [{"goal": g.what, "measured": g.measured, "limit": g.limit, "met": g.is_met}
+                  for g in judged],
+    }  # fmt: skip
+    stem.with_suffix(".json").write_text(json.dumps(kept, indent=2) + "\n")
+    print(text)
+    print(f"Kept in {stem}.md, .json{'' if reason else ', .svg'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
