@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 SOCKET_MODE = 0o660
 RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
+SWITCH_S = 0.005
+"""How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""
 
@@ -132,6 +135,7 @@ def open_service(places: Places, settings: Settings) -> Service:
 def serve(places: Places, settings: Settings, *, show_token: bool = False) -> None:
     """Run the daemon until SIGTERM or SIGINT. Raises BadSettings, Conflict or Unwritable."""
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent when a lease is broken; nothing to do
+    sys.setswitchinterval(SWITCH_S)
     service = open_service(places, settings)
     watcher = _watcher(service, settings)
     watcher.start()

@@ -101,7 +101,7 @@ async def _would(request: Request, number: int) -> Response:
     would = await on_writer(request, preview, number, confirm_s=confirm_s)
     base = would.base
     shown = {**base.revision.as_json(), **effect(request, base.checked, would.head.checked)}
-    return JSONResponse(shown, headers=dry(would.head, would.plan).headers)
+    return JSONResponse(shown, headers=dry(would).headers)
 
 
 def _existing(number: int) -> int:

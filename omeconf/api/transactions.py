@@ -114,7 +114,7 @@ async def put_document(request: Request) -> Response:
         _must_show_secrets(found, file)
     if is_dry(request):
         would = await on_writer(request, service.preview_put, file, data, confirm_s=confirm_s)
-        return _written(request, would.base.checked, dry(would.head, would.plan))
+        return _written(request, would.base.checked, dry(would))
     candidate = Candidate(0, (), caller_of(request).name, message_of(request))
     committed = await on_writer(
         request,

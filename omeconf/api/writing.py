@@ -18,10 +18,10 @@ from omeconf.core.mapping import Json
 from omeconf.core.plan import Plan
 from omeconf.core.revision import Origin
 from omeconf.core.rules import unaddressable
-from omeconf.core.violation import Severity, Violation
+from omeconf.core.violation import Violation
 from omeconf.daemon.confirm import LONGEST_S
 from omeconf.daemon.jobs import Job, State
-from omeconf.daemon.service import Committed, Service
+from omeconf.daemon.service import Committed, Previewed, Service
 from omeconf.errors import Refused
 from omeconf.store.repository import Head, Precondition
 
@@ -140,14 +140,15 @@ async def finish(request: Request, committed: Committed) -> Written:
     """
     service = service_of(request)
     stopping: asyncio.Event = request.app.state.stopping
-    reload = await _wait(committed.job, service.settings.reload.wait_s, stopping)
+    if committed.job is None or service.reloader.can_act:
+        reload = await _wait(committed.job, service.settings.reload.wait_s, stopping)
+    else:
+        reload = "pending"
     headers = {
         "Omeconf-Revision": str(committed.head.revision.number),
         "Omeconf-Reload": reload,
     }
-    if committed.changes:
-        headers |= _advice(committed.head.checked.violations)
-    return Written(committed.head, headers)
+    return Written(committed.head, headers | _advice(committed.advice))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,17 +234,17 @@ async def _preview(
     preview = service_of(request).preview
     confirm_s = confirm_seconds(request)
     found = await on_writer(request, preview, edits, condition, confirm_s=confirm_s)
-    return dry(found.head, found.plan)
+    return dry(found)
 
 
-def dry(head: Head, found: Plan) -> Written:
+def dry(found: Previewed) -> Written:
     """What would come of a write, and restart."""
     headers = {
-        "Omeconf-Revision": str(head.revision.number),
+        "Omeconf-Revision": str(found.head.revision.number),
         "Omeconf-Reload": "none",
-        "Omeconf-Plan": plan_header(found),
+        "Omeconf-Plan": plan_header(found.plan),
     }
-    return Written(head, headers | _advice(head.checked.violations))
+    return Written(found.head, headers | _advice(found.advice))
 
 
 def plan_header(plan: Plan) -> str:
@@ -296,7 +297,7 @@ async def _wait(job: Job | None, wait_s: float, stopping: asyncio.Event) -> str:
 
 
 def _advice(violations: Sequence[Violation]) -> dict[str, str]:
-    advice = [f"{v.path}: {v.message}" for v in violations if v.severity is Severity.ADVICE]
+    advice = [f"{v.path}: {v.message}" for v in violations]
     if not advice:
         return {}
     return {"Omeconf-Advice": for_header("; ".join(advice[:MAX_ADVICE]))}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from omeconf.core import structure
 from omeconf.core.document import Document
 from omeconf.core.effective import EffectiveElement, is_ignored
-from omeconf.core.fold import APPLICATION, Folded, FoldedChildren
+from omeconf.core.fold import APPLICATION, Block, Folded, FoldedChildren
 from omeconf.core.parse import Element
 from omeconf.core.schema import Item, Release, Schema
 from omeconf.core.snapshot import Include, Snapshot
@@ -37,14 +37,20 @@ def build(
     return _Builder(snapshot, schema, report).root()
 
 
-def build_application(
-    document: Document, snapshot: Snapshot, schema: Schema, report: list[Violation]
+def build_alone(
+    block: Block,
+    snapshot: Snapshot,
+    schema: Schema,
+    report: list[Violation] | None,
+    file: str = "",
 ) -> EffectiveElement:
-    """The effective tree of a document that is nothing but an application without includes."""
+    """The effective tree of a folded application by itself; file is only told, not looked for."""
+    document = Document(block.source, file=file, is_folded=False, parsed=block.parsed)
+    block.parsed = None
     place = _Place(_Builder(snapshot, schema, report), "", (), lenient=False)
     root = document.root
     return EffectiveElement(
-        schema.application, document, root, parent=None, site=root, filler=place
+        schema.application, document, root, parent=None, site=root, filler=place, is_alone=True
     )
 
 
@@ -89,6 +95,10 @@ class _Place:
     def fill(self, node: EffectiveElement) -> None:
         """Add the children of an element."""
         self.builder.fill(node, self)
+
+    def alone(self, block: Block) -> EffectiveElement:
+        """A folded application by itself."""
+        return build_alone(block, self.builder.snapshot, self.builder.schema, None)
 
 
 class _Builder:
@@ -212,7 +222,8 @@ class _Builder:
         """Look at an element's content."""
         env = self.snapshot.env
         if self.report is not None:
-            self.report += structure.attributes(node, env)
+            if node.element.attributes:
+                self.report += structure.attributes(node, env)
             if node.item.type is not None:
                 self.report += structure.leaf(node)
             else:
@@ -224,17 +235,20 @@ class _Builder:
             node.add_written((APPLICATION,))
             node.add_folded(node.item.children[APPLICATION], children, inside.silent)
             return
+        known = node.item.children
         written: dict[str, list[Element]] = {}
         for child in children:
-            if child.name in node.item.children and not is_ignored(child, env, self.schema.release):
+            if child.name in known and not (
+                child.attributes and is_ignored(child, env, self.schema.release)
+            ):
                 written.setdefault(child.name, []).append(child)
         node.add_written(written)
-        for name, item in node.item.children.items():
-            elements = written.get(name, [])
+        for name, elements in written.items():
+            item = known[name]
             if not item.is_list and len(elements) > 1:
                 if self.report is not None:
                     self.report += structure.duplicates(node, item, elements)
-                elements = elements[:1]
+                del elements[1:]
             found: list[EffectiveElement] = []
             for child in elements:
                 deeper = inside.silent if isinstance(child, Folded) else inside

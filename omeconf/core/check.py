@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from omeconf.core.build import build, build_application
+from omeconf.core.build import build, build_alone
 from omeconf.core.document import Document
-from omeconf.core.effective import EffectiveElement, FoldedItems
+from omeconf.core.effective import EffectiveElement, FoldedItems, keep_at_hand
 from omeconf.core.fold import APPLICATION, AROUND, Block
 from omeconf.core.inspect import inspect
 from omeconf.core.lint import (
@@ -269,15 +269,16 @@ def _offset_in_frame(violation: Violation, snapshot: Snapshot) -> int | None:
 def _verdict(block: Block, snapshot: Snapshot, under: Circumstances) -> Verdict:
     """Look at one application by itself."""
     schema, env, is_outside = under
-    document = Document(block.source, file="/" if is_outside else "", is_folded=False)
-    is_gated = _is_gated(document, schema)
     found: list[Violation] = []
-    root = build_application(document, snapshot, schema, found)
+    nothing = Snapshot({}, env=env)
+    root = build_alone(block, nothing, schema, found, file="/" if is_outside else "")
+    is_gated = _is_gated(root.document, schema)
     for node in root.descendants():
         found += inspect(node, env, schema.release, is_gated=is_gated)
     found += _in_application(root, snapshot, schema)
     unbound = tuple(not_bound(root))
     needs = frozenset(part for part, _ in unbound)
+    keep_at_hand(block, root)
     return Verdict(tuple(dict.fromkeys(found)), unbound, needs)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from weakref import ref
 
 from omeconf.core.effective import EffectiveElement, FoldedItems
 from omeconf.core.fold import APPLICATION, AROUND
 from omeconf.core.lines import hunks, split
-from omeconf.core.path import Path
+from omeconf.core.path import Path, Step
 from omeconf.core.schema import Item, ValueType
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import read
@@ -73,7 +74,7 @@ def _compare_applications(old: EffectiveElement, new: EffectiveElement) -> Itera
     before, after = old.first(AROUND), new.first(AROUND)
     if before is not None and after is not None:
         item = after.item.children[APPLICATION]
-        yield from _compare_lists(after.path, item, before.all(APPLICATION), after.all(APPLICATION))
+        yield from _compare_lists(after, item, before.all(APPLICATION), after.all(APPLICATION))
 
 
 def unified(old: Snapshot, new: Snapshot) -> str:
@@ -155,7 +156,9 @@ def _line(mark: str, line: str) -> str:
 
 
 def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
-    item = new.item
+    item, source = new.item, new.source
+    if source is not None and source == old.source:
+        return
     for name, value_type in item.attributes.items():
         before, after = (n.element.attributes.get(name, "") for n in (old, new))
         if before != after and not _reads_equal(value_type, before, after):
@@ -167,7 +170,7 @@ def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
         return
     for name, child in item.children.items():
         if child.is_list:
-            yield from _compare_lists(new.path, child, old.all(name), new.all(name))
+            yield from _compare_lists(new, child, old.all(name), new.all(name))
         else:
             yield from _compare_single(child, old.first(name), new.first(name))
 
@@ -195,19 +198,25 @@ def _compare_single(
 
 
 def _compare_lists(
-    path: Path,
+    parent: EffectiveElement,
     item: Item,
     old: Sequence[EffectiveElement],
     new: Sequence[EffectiveElement],
 ) -> Iterator[Change]:
     if item.key is None:
         if len(old) != len(new):
-            yield Change(Kind.CHANGED, path / item.name, item)
+            yield Change(Kind.CHANGED, parent.path / item.name, item)
         else:
             for one, other in zip(old, new, strict=True):
                 yield from _compare(one, other)
         return
-    old, new = _without_equal_ends(old, new)
+    if (
+        isinstance(old, FoldedItems)
+        and isinstance(new, FoldedItems)
+        and all(_are_told_apart_by_name(items) for items in (old, new))
+    ):
+        yield from _compare_folded(item, old, new)
+        return
     before = {str(node.step): node for node in old}
     after = {str(node.step): node for node in new}
     for step, node in before.items():
@@ -220,23 +229,55 @@ def _compare_lists(
         else:
             yield Change(Kind.ADDED, node.path, item)
     if [s for s in before if s in after] != [s for s in after if s in before]:
-        yield Change(Kind.MOVED, path / item.name, item)
+        yield Change(Kind.MOVED, parent.path / item.name, item)
 
 
-def _without_equal_ends(
-    old: Sequence[EffectiveElement], new: Sequence[EffectiveElement]
-) -> tuple[Sequence[EffectiveElement], Sequence[EffectiveElement]]:
-    """Two lists without the folded applications that are the same at the start and at the end."""
-    if not isinstance(old, FoldedItems) or not isinstance(new, FoldedItems):
-        return old, new
-    if any(len(set(each.names)) < len(each) for each in (old, new)):
-        return old, new  # those of one name are told apart by their places
+def _are_told_apart_by_name(items: FoldedItems) -> bool:
+    names = set(items.names)
+    return None not in names and len(names) == len(items)
+
+
+def _compare_folded(item: Item, old: FoldedItems, new: FoldedItems) -> Iterator[Change]:
+    """As for other lists, but only what is not the same to the byte is looked into."""
+    pairs: Iterable[tuple[int, int]]
+    if old.names == new.names:
+        pairs = ((n, n) for n in range(len(new)))
+    else:
+        before = {name: place for place, name in enumerate(old.names)}
+        after = {name: place for place, name in enumerate(new.names)}
+        for name, place in before.items():
+            if name not in after:
+                yield Change(Kind.REMOVED, old[place].path, item)
+        pairs = [(before[name], place) for name, place in after.items() if name in before]
     one, other = old.blocks, new.blocks
-    shorter = min(len(one), len(other))
-    head = next((n for n in range(shorter) if one[n] is not other[n]), shorter)
-    rest = shorter - head
-    tail = next((n for n in range(rest) if one[-1 - n] is not other[-1 - n]), rest)
-    return old[head : len(one) - tail], new[head : len(other) - tail]
+    for i, j in pairs:
+        if one[i] is not other[j]:
+            yield from _compare_blocks(old, i, new, j)
+    if old.names == new.names:
+        return
+    for name, place in after.items():
+        if name not in before:
+            yield Change(Kind.ADDED, new[place].path, item)
+    if [n for n in old.names if n in after] != [n for n in new.names if n in before]:
+        yield Change(Kind.MOVED, new.path / item.name, item)
+
+
+def _compare_blocks(old: FoldedItems, i: int, new: FoldedItems, j: int) -> Iterator[Change]:
+    """What changed in an application; found once, and remembered with its newer bytes."""
+    one, other = old.blocks[i], new.blocks[j]
+    known = next((found for older, found in other.since if older() is one), None)
+    if known is None:
+        known = tuple(_compare(old.alone(i), new.alone(j)))
+        other.since = ((ref(one), known), *other.since[:1])
+    above = new.path / Step(APPLICATION, other.name)
+    for change in known:
+        below = change.path.steps[_depth(change.path) :]
+        yield replace(change, path=Path((*above.steps, *below)))
+
+
+def _depth(path: Path) -> int:
+    """How many steps lead to the application on a path."""
+    return next(n for n, step in enumerate(path.steps, 1) if step.name == APPLICATION)
 
 
 def _reads_equal(value_type: ValueType, old: str, new: str) -> bool:

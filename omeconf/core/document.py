@@ -69,11 +69,13 @@ class Document:
         like: Document | None = None,
         splices: Sequence[Splice] | None = None,
         is_folded: bool = True,
+        parsed: Element | None = None,
     ) -> None:
         """Parse data. Raises NotWellFormed with the place, and what to do about it.
 
         like: an older state of the file, which lends what is the same; splices made one of the
-        other. Applications are folded, unless is_folded says otherwise.
+        other. Applications are folded, unless is_folded says otherwise. parsed is its root, if it
+        has been parsed already.
         """
         self.data = data
         self.file = file
@@ -84,9 +86,11 @@ class Document:
         self._made_by: tuple[ref[Document], Sequence[Splice]] | None = None
         if splices is not None and like is not None:
             self._made_by = ref(like), splices
-        if is_folded and self.is_editable and self.encoding == "utf-8":
+        if parsed is not None:
+            self.root = parsed
+        elif is_folded and self.is_editable and self.encoding == "utf-8":
             self.fold = self._folded(like, splices)
-        if self.fold is None:
+        if self.fold is None and parsed is None:
             parser = Parser(file, self.place)
             encoding = self.encoding if self.is_editable else "utf-8"
             self.root = parser.parse(self._text, encoding)
@@ -171,10 +175,12 @@ class Document:
                 yield value
 
     def is_framed_like(self, other: Document) -> bool:
-        """Whether two files differ in nothing but folded applications."""
+        """Whether two files differ in nothing but folded applications, which have no others
+        beside them.
+        """
         if self.fold is None or other.fold is None:
             return self.data == other.data
-        return self.fold.frame is other.fold.frame
+        return self.fold.frame is other.fold.frame and not self.fold.frame.is_mixed
 
     def patch_from(self, older: Document) -> Patch:
         """What became of an older state of the file."""
@@ -562,6 +568,35 @@ class Document:
         except UnicodeEncodeError:
             return self._escape(value)
         return b"<![CDATA[" + encoded + b"]]>"
+
+
+class Part(Document):
+    """A piece of a file that is an element, for edits inside it: offsets are of the piece."""
+
+    def __init__(self, piece: Document, whole: Document, start: int) -> None:
+        """piece has the bytes and the tree; start is where it begins in the whole file."""
+        super().__init__(piece.data, file=whole.file, is_folded=False, parsed=piece.root)
+        self.whole = whole
+        self.start = start
+
+    @property
+    def newline(self) -> bytes:
+        """The line end of the file."""
+        return self.whole.newline
+
+    @cached_property
+    def _usual_unit(self) -> bytes:
+        return self.whole._usual_unit
+
+    @cached_property
+    def _self_closing_end(self) -> bytes:
+        return self.whole._self_closing_end
+
+    def _line_lead(self, element: Element) -> tuple[bytes, bytes] | None:
+        if element.parent is not None:
+            return super()._line_lead(element)
+        newline, indent = self.whole._blank_lead(self.start)
+        return None if indent is None else (newline, indent)
 
 
 def splice(data: bytes, splices: Sequence[Splice]) -> bytes:

@@ -15,14 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from omeconf.core.document import Document, Node, Splice, splice
+from omeconf.core.document import Document, Node, Part, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
+from omeconf.core.fold import APPLICATION
 from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import Item
 from omeconf.core.snapshot import Snapshot
 from omeconf.errors import AlreadyExists, BadBody, Conflict, NotFound, ReadOnly
+
+_TO_APPLICATION = 5
+"""Steps from Server to an application."""
 
 
 class Verb(enum.StrEnum):
@@ -65,17 +69,17 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
     editor = _Editor(snapshot, root)
     if edit.verb is Verb.CREATE:
         editor.create(root, edit.path, edit.value)
+    elif edit.verb is Verb.DELETE:
+        editor.delete(editor.find(edit.path, as_whole=True))
     else:
-        node = root.find(edit.path)
-        if edit.verb is Verb.DELETE:
-            editor.delete(node)
-        elif edit.verb is Verb.REPLACE:
+        node = editor.find(edit.path)
+        if edit.verb is Verb.REPLACE:
             editor.reconcile(node, from_json(node.item, edit.value))
         elif edit.verb is Verb.PATCH:
             whole = patched(to_json(node), edit.value)
             editor.reconcile(node, from_json(node.item, whole))
         else:
-            editor.reconcile(node, from_json(node.item, merged(to_json(node), edit.value)))
+            editor.merge(node, edit.value)
     return editor.result()
 
 
@@ -86,6 +90,32 @@ class _Editor:
         self.snapshot = snapshot
         self.root = root
         self.splices: defaultdict[str, list[Splice]] = defaultdict(list)
+        self.parts: dict[Document, Part] = {}
+        """Folded applications that are edited, by their own documents."""
+
+    def find(self, path: Path, *, as_whole: bool = False) -> EffectiveElement:
+        """The element at a path; inside a folded application, it is one of the tree that this has
+        by itself. Raises NotFound. as_whole: of an application, the one in its file.
+        """
+        above = Path(path.steps[:_TO_APPLICATION])
+        if len(path.steps) >= _TO_APPLICATION + as_whole and above.last.name == APPLICATION:
+            node = self.root.find(above)
+            alone = self.alone(node)
+            with suppress(NotFound):
+                return alone.find(Path(path.steps[_TO_APPLICATION - 1 :]))
+        return self.root.find(path)
+
+    def alone(self, node: EffectiveElement) -> EffectiveElement:
+        """An element, or if it is a folded application, that by itself."""
+        alone = node.alone
+        if alone is not node:
+            piece = alone.document
+            self.parts[piece] = Part(piece, node.document, node.site.start)
+        return alone
+
+    def document(self, node: EffectiveElement) -> Document:
+        """Where an element is edited."""
+        return self.parts.get(node.document, node.document)
 
     def result(self) -> Snapshot:
         documents: dict[str, Document] = {}
@@ -112,8 +142,11 @@ class _Editor:
             )
 
     def add(self, document: Document, splices: Sequence[Splice]) -> None:
-        if splices:
-            self.splices[document.file] += splices
+        if not splices:
+            return
+        start = document.start if isinstance(document, Part) else 0
+        shifted = (Splice(s.start + start, s.end + start, s.text) for s in splices)
+        self.splices[document.file] += shifted
 
     # -- create and delete -----------------------------------------------------------------
 
@@ -143,7 +176,8 @@ class _Editor:
         child_item = parent.item.children[rest[0].name]
         siblings = parent.all(child_item.name)
         anchor = siblings[-1].site if siblings else self._anchor(parent, child_item, set())
-        self.add(parent.document, parent.document.insert(parent.element, node, after=anchor))
+        document = self.document(parent)
+        self.add(document, document.insert(parent.element, node, after=anchor))
 
     def _must_be_new(self, root: EffectiveElement, path: Path) -> None:
         with suppress(NotFound):
@@ -155,10 +189,9 @@ class _Editor:
         parent = node.parent
         if parent is None:
             raise Conflict("the root element cannot be deleted")
-        self.add(
-            parent.document,
-            parent.document.edit_children(parent.element, deletions=self._deletable(node)),
-        )
+        document = self.document(parent)
+        gone = self._deletable(node)
+        self.add(document, document.edit_children(parent.element, deletions=gone))
 
     def _deletable(self, node: EffectiveElement) -> list[Element]:
         if node.is_wildcard:
@@ -177,12 +210,24 @@ class _Editor:
 
     # -- reconcile -------------------------------------------------------------------------
 
+    def merge(self, node: EffectiveElement, patch: Json) -> None:
+        """Carry out a merge patch. If it only gives values that are there others, no more than
+        those is looked at.
+        """
+        leaves = _leaves(node, patch)
+        if leaves is None:
+            self.reconcile(node, from_json(node.item, merged(to_json(node), patch)))
+        else:
+            for leaf, value in leaves:
+                self.reconcile(leaf, from_json(leaf.item, value))
+
     def reconcile(self, node: EffectiveElement, target: Target) -> None:
         """Make an element what target says, with the fewest splices."""
         item = node.item
         if item.type is not None:
             if typed(node.element.value, item.type) != typed(target.text, item.type):
-                self.add(node.document, node.document.set_text(node.element, target.text))
+                document = self.document(node)
+                self.add(document, document.set_text(node.element, target.text))
             return
         plan = _Children()
         for name, child_item in item.children.items():
@@ -196,9 +241,10 @@ class _Editor:
             elif wanted:
                 anchor = self._anchor(node, child_item, set(plan.deletions))
                 plan.insertions.append((anchor, wanted[0].node()))
+        document = self.document(node)
         self.add(
-            node.document,
-            node.document.edit_children(
+            document,
+            document.edit_children(
                 node.element,
                 deletions=plan.deletions,
                 insertions=plan.insertions,
@@ -242,13 +288,16 @@ class _Editor:
     def _moved(self, node: EffectiveElement, target: Target) -> Node:
         """An element that changes its place in a list: its own bytes, with its comments."""
         assert node.parent is not None, "an item of a list has a parent"
-        document = node.parent.document
+        document = self.document(node.parent)
         start, end = document.belongings(node.site)
         source = document.data[start:end]
+        if isinstance(document, Part):
+            start += document.start
         if node.via is not None:
             self.reconcile(node, target)
             return Node(node.item.name, verbatim=source)
         inner = _Editor(self.snapshot, self.root)
+        inner.parts = self.parts
         inner.reconcile(node, target)
         own = inner.splices.pop(document.file, [])
         for file, splices in inner.splices.items():
@@ -275,6 +324,28 @@ class _Children:
         self.deletions: list[Element] = []
         self.insertions: list[tuple[Element | None, Node]] = []
         self.moved: list[Element] = []
+
+
+def _leaves(node: EffectiveElement, patch: Json) -> list[tuple[EffectiveElement, Json]] | None:
+    """The values that a merge patch gives to leaves below an element; None if it does more."""
+    if not isinstance(patch, dict) or not patch or node.item.flat_child is not None:
+        return None
+    found: list[tuple[EffectiveElement, Json]] = []
+    for key, value in patch.items():
+        item = node.item.by_json(key)
+        child = None if item is None or item.is_list else node.first(item.name)
+        if item is None or child is None or value is None:
+            return None
+        if item.type is None:
+            deeper = _leaves(child, value)
+            if deeper is None:
+                return None
+            found += deeper
+        elif isinstance(value, dict | list):
+            return None
+        else:
+            found.append((child, value))
+    return found
 
 
 def _item_at(root: EffectiveElement, path: Path) -> Item:

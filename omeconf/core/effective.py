@@ -8,12 +8,13 @@ edits start from it.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, overload
 from weakref import WeakValueDictionary, ref
 
 from omeconf.core.document import Document
-from omeconf.core.fold import Block, Folded, FoldedChildren
+from omeconf.core.fold import LOOKING, Block, Folded, FoldedChildren
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import NEWEST, Item, Release
@@ -22,6 +23,8 @@ from omeconf.core.values import expand
 from omeconf.core.violation import Severity, Violation
 from omeconf.errors import NotFound
 
+_AT_HAND: deque[EffectiveElement] = deque(maxlen=128)
+"""Applications by themselves that were looked into last: about 40 KB each."""
 IGNORE_SINCE: Release = (0, 15, 13)
 _WILDCARD = re.compile(r"[*?]")
 
@@ -31,6 +34,9 @@ class Filler(Protocol):
 
     def fill(self, node: EffectiveElement) -> None:
         """Add the children of an element, and tell `written`."""
+
+    def alone(self, block: Block) -> EffectiveElement:
+        """A folded application by itself."""
 
 
 class EffectiveElement:
@@ -66,11 +72,13 @@ class EffectiveElement:
         site: Element,
         via: Include | None = None,
         filler: Filler | None = None,
+        is_alone: bool = False,
     ) -> None:
+        """is_alone: it is a folded application by itself, outside of its file."""
         self.item = item
         is_deep = parent is not None and parent._is_inside
-        self._is_inside: bool = is_deep or isinstance(element, Folded)
-        self._document = ref(document) if self._is_inside else document
+        self._is_inside: bool = is_deep or is_alone or isinstance(element, Folded)
+        self._document = document if is_alone else ref(document) if self._is_inside else document
         self.element = element
         """Its content: itself, or the root of the file it includes."""
         self._parent = parent if is_deep or parent is None else ref(parent)
@@ -86,8 +94,10 @@ class EffectiveElement:
 
     def _filled(self) -> dict[str, Sequence[EffectiveElement]]:
         if self._filler is not None:
-            filler, self._filler = self._filler, None
-            filler.fill(self)
+            with LOOKING:
+                if self._filler is not None:
+                    self._filler.fill(self)
+                    self._filler = None
         return self._children
 
     @property
@@ -206,6 +216,22 @@ class EffectiveElement:
         return self.element.block if isinstance(self.element, Folded) else None
 
     @property
+    def alone(self) -> EffectiveElement:
+        """A folded application by itself: it has the same content, but stands in no file, and has
+        no place there. It stays at hand for a while, whatever becomes of its file; anything else
+        is itself.
+        """
+        items = self.parent.all(self.item.name) if self.block is not None and self.parent else ()
+        return items.alone(self.place - 1) if isinstance(items, FoldedItems) else self
+
+    @property
+    def source(self) -> bytes | None:
+        """Its bytes, if they say all about it: nothing inside is included or ignored."""
+        if not self._is_inside:
+            return None
+        return self.document.source(self.element)
+
+    @property
     def key(self) -> str | None:
         """The text of its Name, if it is a list item that has one."""
         if not self.item.is_list:
@@ -295,6 +321,12 @@ class EffectiveElement:
         self._children[item.name] = FoldedItems(self, item, elements, filler)
 
 
+def keep_at_hand(block: Block, tree: EffectiveElement) -> None:
+    """Keep what an application is by itself, as long as it is one of those looked at last."""
+    block.tree = ref(tree)
+    _AT_HAND.append(tree)
+
+
 class FoldedItems(Sequence[EffectiveElement]):
     """Folded applications as the engine sees them, each made when it is asked for."""
 
@@ -306,6 +338,13 @@ class FoldedItems(Sequence[EffectiveElement]):
         self._elements = elements
         self._filler = filler
         self._made: WeakValueDictionary[int, EffectiveElement] = WeakValueDictionary()
+
+    @property
+    def path(self) -> Path:
+        """The address of the element around them."""
+        parent = self._parent()
+        assert parent is not None, "hold the root of a tree while its elements are used"
+        return parent.path
 
     @property
     def names(self) -> Sequence[str | None]:
@@ -328,17 +367,28 @@ class FoldedItems(Sequence[EffectiveElement]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         number = range(len(self))[index]
-        found = self._made.get(number)
-        if found is None:
-            parent, element = self._parent(), self._elements[number]
-            assert parent is not None, "hold the root of a tree while its elements are used"
-            found = EffectiveElement(
-                self._item, parent.document, element, parent=parent, site=element,
-                filler=self._filler,
-            )  # fmt: skip
-            found.place = number + 1
-            self._made[number] = found
+        with LOOKING:
+            found = self._made.get(number)
+            if found is None:
+                parent, element = self._parent(), self._elements[number]
+                assert parent is not None, "hold the root of a tree while its elements are used"
+                found = EffectiveElement(
+                    self._item, parent.document, element, parent=parent, site=element,
+                    filler=self._filler,
+                )  # fmt: skip
+                found.place = number + 1
+                self._made[number] = found
         return found
+
+    def alone(self, number: int) -> EffectiveElement:
+        """One of them by itself (`EffectiveElement.alone`)."""
+        block = self.blocks[number]
+        with LOOKING:
+            tree: EffectiveElement | None = block.tree()
+            if tree is None:
+                tree = self._filler.alone(block)
+                keep_at_hand(block, tree)
+        return tree
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """The number of an element."""

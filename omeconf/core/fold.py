@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any, overload
 from weakref import WeakValueDictionary, ref
 
@@ -32,6 +33,11 @@ _TOKEN = re.compile(
 )
 """What tells where applications begin and end: 1 opens, 2 closes, 3 has attributes or is empty."""
 
+LOOKING = RLock()
+"""Held while something is looked into for the first time: several threads read one tree."""
+_FEW = 16
+"""So many applications that were edited at once are not parsed again to check them."""
+
 Span = tuple[int, int, bytes]
 """The bytes start..end of a file are to become others."""
 
@@ -39,21 +45,27 @@ Span = tuple[int, int, bytes]
 class Block:
     """One application as it is written, with what is known of it."""
 
-    __slots__ = ("judged_by", "name", "source", "verdict")
+    __slots__ = ("__weakref__", "judged_by", "name", "parsed", "since", "source", "tree", "verdict")
 
     def __init__(self, source: bytes, name: str | None) -> None:
         self.source = source
         self.name = name
         """The text of its Name; None if it has none."""
+        self.parsed: Element | None = None
+        """Its tree, by itself, from when it was found until it has been checked; of a few."""
         self.judged_by: object = None
         self.verdict: Any = None
         """What a check found, and in which circumstances: `check.py` keeps it here."""
+        self.tree: Callable[[], Any] = _nothing
+        """What the engine sees of it, if that was built to check it and is still at hand."""
+        self.since: tuple[tuple[ref[Block], Any], ...] = ()
+        """What changed since some older bytes of it: `diff.py` keeps it here."""
 
 
 class Folded(Element):
     """The element of a folded application: its inside is parsed when it is first looked at."""
 
-    __slots__ = ("__weakref__", "block")
+    __slots__ = ("__weakref__", "_is_parsed", "block")
 
     def __init__(self, block: Block, start: int, parent: Element) -> None:
         self.name = APPLICATION
@@ -62,17 +74,21 @@ class Folded(Element):
         self.end = start + len(block.source)
         self.parent = parent
         self.attributes = {}
+        self._is_parsed = False
 
     def __getattr__(self, name: str) -> Any:
         """Called for what is not set yet."""
         if name not in ("children", "close_start", "open_end", "texts"):
             raise AttributeError(name)
-        inside = Parser("", _nowhere, base=self.start).parse(self.block.source, "utf-8")
-        for child in inside.children:
-            child.parent = self
-        self.children, self.texts = inside.children, inside.texts
-        self.open_end, self.close_start = inside.open_end, inside.close_start
-        return getattr(self, name)
+        with LOOKING:
+            if not self._is_parsed:
+                inside = Parser("", _nowhere, base=self.start).parse(self.block.source, "utf-8")
+                for child in inside.children:
+                    child.parent = self
+                self.texts, self.open_end = inside.texts, inside.open_end
+                self.children, self.close_start = inside.children, inside.close_start
+                self._is_parsed = True
+        return object.__getattribute__(self, name)
 
 
 class FoldedChildren(Sequence[Element]):
@@ -102,10 +118,11 @@ class FoldedChildren(Sequence[Element]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         number = range(len(self))[index]
-        found = self._made.get(number)
-        if found is None:
-            start = self._start + self.run.starts[number]
-            found = self._made[number] = Folded(self.run.blocks[number], start, self._parent)
+        with LOOKING:
+            found = self._made.get(number)
+            if found is None:
+                start = self._start + self.run.starts[number]
+                found = self._made[number] = Folded(self.run.blocks[number], start, self._parent)
         return found
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
@@ -140,6 +157,8 @@ class Frame:
     """Its tree; offsets are of the frame."""
     spots: tuple[int, ...]
     """Where the placeholders stand, one for each run."""
+    is_mixed: bool
+    """Whether other applications stand beside a run: their places depend on its length."""
 
 
 class Fold:
@@ -248,7 +267,7 @@ def _run(run: Run, start: int, first: int, last: int, grown: int, data: bytes) -
         source = data[at:end]
         if b"include" in source or b"ignore" in source:
             return None
-        block = known.get(source) or _block(source)
+        block = known.get(source) or _block(source, keeps=len(spans) < _FEW)
         if block is None or (number and not _is_gap(data[spans[number - 1][1] : at])):
             return None
         blocks.append(block)
@@ -287,15 +306,13 @@ def _frame(text: bytes, spots: tuple[int, ...], like: Frame | None) -> Frame | N
         root = Parser("", _nowhere).parse(text, "utf-8")
     except NotWellFormed:
         return None
-    wanted = set(spots)
-    found = {
-        child.start
-        for element in root.descendants()
-        if element.name == AROUND
-        for child in element.children
-        if child.start in wanted
-    }
-    return Frame(text, root, spots) if found == wanted else None
+    wanted, found, is_mixed = set(spots), set[int](), False
+    for element in root.descendants():
+        if element.name == AROUND:
+            here = {child.start for child in element.children if child.start in wanted}
+            is_mixed |= bool(here) and len(element.children) > 1
+            found |= here
+    return Frame(text, root, spots, is_mixed) if found == wanted else None
 
 
 def _applications(data: bytes, start: int, stop: int) -> list[tuple[int, int]] | None:
@@ -319,14 +336,17 @@ def _applications(data: bytes, start: int, stop: int) -> list[tuple[int, int]] |
     return spans if depth == 0 else None
 
 
-def _block(source: bytes) -> Block | None:
-    """An application by itself; None if it is not well-formed."""
+def _block(source: bytes, *, keeps: bool = False) -> Block | None:
+    """An application by itself; None if it is not well-formed. keeps: its tree, too."""
     try:
         root = Parser("", _nowhere, max_depth=_MAX_DEPTH).parse(source, "utf-8")
     except NotWellFormed:
         return None
     name = next((child.value for child in root.children if child.name == "Name"), None)
-    return Block(source, name)
+    block = Block(source, name)
+    if keeps:
+        block.parsed = root
+    return block
 
 
 def _append(run: Run, block: Block, gap: int) -> None:
@@ -375,6 +395,10 @@ def _unfolded(element: Element, copy: Element, folded: Fold) -> Sequence[Element
             return run
         parts.append(run)
     return [each for part in parts for each in part]
+
+
+def _nothing() -> None:
+    """Stands for a reference to what is gone."""
 
 
 def _nowhere(_: int) -> tuple[int, int]:

@@ -24,13 +24,17 @@ def inspect(
 
     is_gated: lxml found nothing wrong with the file, so that no clean value need be looked at.
     """
-    yield from _presence(node)
-    yield from _usage(node)
-    yield from _attribute_values(node, env)
+    item = node.item
+    if item.required:
+        yield from _presence(node)
+    if item.deprecated or item.is_unread:
+        yield from _usage(node)
+    if item.attributes:
+        yield from _attribute_values(node, env)
     for lint, since in ELEMENT_LINTS.items():
         if release >= since:
             yield from lint(node, env)
-    value_type = node.item.type
+    value_type = item.type
     if value_type is None:
         return
     is_clean = (
@@ -43,8 +47,9 @@ def inspect(
 
 
 def _presence(node: EffectiveElement) -> Iterator[Violation]:
-    for name, item in node.item.children.items():
-        if name in node.written or not item.is_required:
+    for item in node.item.required:
+        name = item.name
+        if name in node.written:
             continue
         if item.is_enforced:
             yield node.violation(

@@ -51,6 +51,8 @@ def to_json(
         if item.is_secret and hide_secrets:
             return HIDDEN
         return typed(node.element.value, item.type) if leaf is None else leaf(node)
+    if leaf is None:
+        node = node.alone
 
     def entry(child: EffectiveElement) -> Json:
         # the engine shows a list item without children as null

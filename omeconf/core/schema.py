@@ -7,7 +7,7 @@ here or elsewhere repeats them. The annotations are explained at the head of the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -141,9 +141,17 @@ class Item:
     children: dict[str, Item] = field(default_factory=dict)
     """By element name, in the order in which the engine registers (and writes) them."""
     attributes: dict[str, ValueType] = field(default_factory=dict)
+    _required: Sequence[Item] | None = None
 
     def __repr__(self) -> str:
         return f"<Item {self.path}>"
+
+    @property
+    def required(self) -> Sequence[Item]:
+        """The children that must be there, or should be."""
+        if self._required is None:
+            self._required = tuple(each for each in self.children.values() if each.is_required)
+        return self._required
 
     @property
     def path(self) -> str:

@@ -60,7 +60,7 @@ class Job:
     id: str
     first: int
     """The first revision it covers; the last is its target's."""
-    target: Head
+    _target: Head | None
     plan: Plan = field(default_factory=Plan)
     state: State = State.PENDING
     outcomes: list[Outcome] = field(default_factory=list)
@@ -75,10 +75,26 @@ class Job:
     done: Future[Job] = field(default_factory=Future)
     """Resolved with the job itself when it has ended, or waits for somebody."""
 
+    _last: int = 0
+
+    @property
+    def target(self) -> Head:
+        """What the engine is to run."""
+        assert self._target is not None, "an older job has let it go"
+        return self._target
+
+    @target.setter
+    def target(self, head: Head) -> None:
+        self._target = head
+
+    def let_go(self) -> None:
+        """Hold the target no longer: nothing is done any more."""
+        self._last, self._target = self.last, None
+
     @property
     def last(self) -> int:
         """The last revision it covers."""
-        return self.target.revision.number
+        return self._last if self._target is None else self._target.revision.number
 
     def as_json(self) -> dict[str, Any]:
         """For status and answers."""
@@ -196,6 +212,11 @@ class Reloader:
             return [*open_jobs, *reversed(self._ended)]
 
     @property
+    def can_act(self) -> bool:
+        """Whether there is anything that could restart something: else all jobs wait for ever."""
+        return bool(self.settings.hooks) or self.engine is not None
+
+    @property
     def is_alive(self) -> bool:
         """Whether its thread is at work."""
         return self._thread.is_alive()
@@ -246,6 +267,7 @@ class Reloader:
         job.ended = self.clock()
         with self._changed:
             for earlier in self._ended:
+                earlier.let_go()
                 if earlier.state is State.FAILED and earlier.last >= job.first:
                     earlier.state = State.SUPERSEDED
             self.current, self.last = None, job
@@ -323,7 +345,8 @@ class Reloader:
             log.warning("Restart needed: %s", ", ".join(map(str, job.plan.items)))
             return
         if wanted or job.is_replay:
-            self.half_done.append(job.target)
+            if not any(head is job.target for head in self.half_done):
+                self.half_done.append(job.target)
             self.on_begin(job)
         if self.engine is not None:
             self.engine.publish(job.target)

@@ -20,7 +20,7 @@ from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
-from omeconf.core.violation import Severity, Violation
+from omeconf.core.violation import Violation
 from omeconf.daemon import views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
@@ -39,6 +39,9 @@ T = TypeVar("T")
 SETTLING_S = 1.0
 """How long a commit waits for somebody who is just saving the file."""
 
+PRUNE_EVERY = 10
+"""So many revisions are made before it is looked whether old ones can go."""
+
 MOST_CHANGES = 100
 """So many changes an event names; the revision has them all."""
 
@@ -52,12 +55,8 @@ class Committed:
     changes: tuple[Change, ...]
     job: Job | None
     """The reload that makes the engine run it; None if nothing has to restart."""
-
-    @property
-    def advice(self) -> tuple[Violation, ...]:
-        """What works as written, but probably not as meant."""
-        found = self.head.checked.violations
-        return tuple(v for v in found if v.severity is Severity.ADVICE)
+    advice: tuple[Violation, ...] = ()
+    """What works as written, but probably not as meant, in what was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,11 @@ class Previewed:
     """As it would be; the revision is that of the base."""
     changes: tuple[Change, ...]
     plan: Plan
+
+    @property
+    def advice(self) -> tuple[Violation, ...]:
+        """What would work as written, but probably not as meant, in what was changed."""
+        return self.head.checked.advice_since(self.base.checked)
 
 
 class Service:
@@ -452,8 +456,10 @@ class Service:
             head.revision.number
         )
         job = self.reloader.request(head) if is_wanted else None
-        self._prune()
-        return Committed(head, found, job if plan(found) else None)
+        if head.revision.number % PRUNE_EVERY == 0:
+            self.submit(self._prune)
+        advice = head.checked.advice_since(before.checked) if found else ()
+        return Committed(head, found, job if plan(found) else None, advice)
 
     def _tell_of(self, head: Head, found: tuple[Change, ...]) -> None:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
@@ -554,17 +560,16 @@ class Service:
             self._to_revert = [each for each in self._to_revert if each.last > job.last]
         elif job.state is State.FAILED:
             self._revert(job)
-        try:
-            self.repository.history.set_reload(job.first, job.last, job.state.value)
-        except Unwritable as error:
-            log.warning("Cannot note the outcome of reload %s: %s", job.id, error)
-        self._keep(job)
+        self._keep(job, has_ended=True)
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: Job, *, has_ended: bool = False) -> None:
         """Have a reload on record, and tell of it."""
         shown = job.as_json()
+        covers = (job.first, job.last) if has_ended else None
         try:
-            self.repository.history.set_job(job.id, job.made, json.dumps(shown))
+            self.repository.history.set_job(
+                job.id, job.made, json.dumps(shown), covers=covers, outcome=job.state.value
+            )
         except Unwritable as error:
             log.warning("Cannot keep reload %s: %s", job.id, error)
         self.events.emit("reload", **shown)

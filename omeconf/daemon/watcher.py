@@ -13,11 +13,28 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 log = logging.getLogger(__name__)
+
+EVENTS: list[type[FileSystemEvent]] = [
+    FileClosedEvent, FileMovedEvent, FileCreatedEvent, FileDeletedEvent,
+    DirMovedEvent, DirCreatedEvent, DirDeletedEvent,
+]  # fmt: skip
+"""What is heard of: not that a file is opened, read or modified, so that neither looks nor commits
+cost more than they must."""
 
 SETTLE_CAP = 10
 """A file that never comes to rest is looked at after so many settling times."""
@@ -113,7 +130,7 @@ class Watcher:
         observer = Observer()
         try:
             for folder in wanted:
-                observer.schedule(handler, str(folder))
+                observer.schedule(handler, str(folder), event_filter=EVENTS)
             observer.start()
         except OSError as error:
             log.warning(

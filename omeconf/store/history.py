@@ -87,6 +87,8 @@ class History:
         self.set_aside: Path | None = None
         """Where a damaged history was moved; None if it was not damaged."""
         self._guard = threading.Lock()
+        self._is_synced = True
+        """Whether a commit waits for the disk now."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -110,6 +112,7 @@ class History:
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
+            self._is_synced = True
             database.execute("PRAGMA foreign_keys = ON")
             (found,) = database.execute("PRAGMA user_version").fetchone()
             if found > _FORMAT:
@@ -209,14 +212,6 @@ class History:
         with self._transaction() as database:
             self._forget(database, [(number,)])
 
-    def set_reload(self, first: int, last: int, outcome: str) -> None:
-        """Note what came of the reload that covered some revisions. Raises Unwritable."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE revision SET reload = ? WHERE number BETWEEN ? AND ?",
-                (outcome, first, last),
-            )
-
     def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
         """Forget revisions beyond the newest `keep`, and those made before `older_than`.
 
@@ -264,9 +259,27 @@ class History:
             else:
                 database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
-    def set_job(self, job_id: str, made: float, detail: str) -> None:
-        """Keep a reload, as JSON; the oldest beyond KEPT_JOBS go. Raises Unwritable."""
-        with self._transaction() as database:
+    def set_job(
+        self,
+        job_id: str,
+        made: float,
+        detail: str,
+        *,
+        covers: tuple[int, int] | None = None,
+        outcome: str = "",
+    ) -> None:
+        """Keep a reload, as JSON; the oldest beyond KEPT_JOBS go. Raises Unwritable.
+
+        covers: note with these revisions, first to last, what came of it. This is there after a
+        crash of ours; after one of the machine the engine has begun anew, too, so that nothing is
+        waited for: it is synced with what is recorded next.
+        """
+        with self._transaction(is_synced=False) as database:
+            if covers is not None:
+                database.execute(
+                    "UPDATE revision SET reload = ? WHERE number BETWEEN ? AND ?",
+                    (outcome, *covers),
+                )
             database.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?)", (job_id, made, detail))
             database.execute(
                 "DELETE FROM job WHERE id NOT IN (SELECT id FROM job ORDER BY made DESC LIMIT ?)",
@@ -380,11 +393,16 @@ class History:
         return [_revision(*row) for row in self._select(query, *arguments)]
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, is_synced: bool = True) -> Iterator[sqlite3.Connection]:
         if self.trouble:
             raise Unwritable(self.trouble)
         with self._guard:
             try:
+                if is_synced is not self._is_synced:
+                    self._database.execute(
+                        f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}"
+                    )
+                    self._is_synced = is_synced
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._database

@@ -109,7 +109,7 @@ def test_a_backup(history: History, tmp_path: Path) -> None:
 def test_the_outcome_of_a_reload(history: History) -> None:
     """It is kept with the revisions that the reload covered."""
     grow(history, 3, b"")
-    history.set_reload(2, 3, "healthy")
+    history.set_job("a", 1.0, "{}", covers=(2, 3), outcome="healthy")
     assert [r.reload for r in History(history.path).newest()] == ["healthy", "healthy", ""]
 
 
