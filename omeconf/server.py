@@ -7,6 +7,7 @@ socket is there whatever that file says.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -42,7 +43,9 @@ log = logging.getLogger(__name__)
 SOCKET_MODE = 0o660
 RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
-SWITCH_S = 0.005
+GARBAGE = (20_000, 10, 10)
+"""When garbage is looked for; most of ours is gone without, since trees hold nothing above them."""
+SWITCH_S = 0.0005
 """How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""
@@ -137,6 +140,9 @@ def serve(places: Places, settings: Settings, *, show_token: bool = False) -> No
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent when a lease is broken; nothing to do
     sys.setswitchinterval(SWITCH_S)
     service = open_service(places, settings)
+    gc.collect()
+    gc.freeze()  # what is there now stays: it need not be looked through again and again
+    gc.set_threshold(*GARBAGE)
     watcher = _watcher(service, settings)
     watcher.start()
     try:
@@ -345,6 +351,8 @@ class _Daemon:
             app,
             http=protocol(self.settings.api),
             lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             log_level="warning",

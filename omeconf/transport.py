@@ -20,6 +20,34 @@ MOST_HEADER_BYTES = 32768
 """Request line and headers of one request; a longer one is 400, and its connection is closed."""
 
 
+class _Joined:
+    """A transport on which what is written in one go, headers and body, leaves in one go."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, with what else is written before anything else happens."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Close, once all is written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._transport.write(b"".join(held))
+
+
 def protocol(settings: Api) -> type[asyncio.Protocol]:
     """The protocol class of a server with these settings."""
 
@@ -27,12 +55,14 @@ def protocol(settings: Api) -> type[asyncio.Protocol]:
         """Closes what does not begin in time, and what does not end its headers."""
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
             self.header_bytes = self.unended_bytes = 0
             self.is_idle = True
             """Whether no request is being read: the one before was read to its end."""
             self.is_heading = False
             """Whether a request is being read whose headers have not ended."""
+            self.has_begun = False
+            """Whether a request began in the bytes that are being read."""
             self.patience: asyncio.TimerHandle | None = None
             self.app_state = {**self.app_state, "peer": _peer(transport)}
             self.wait(settings.header_timeout_s)
@@ -42,10 +72,11 @@ def protocol(settings: Api) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if self.is_idle and self.patience is None:
-                self.wait(settings.header_timeout_s)
-            was_heading = self.is_heading
+            was_heading, self.has_begun = self.is_heading, False
             super().data_received(data)
+            is_waiting = self.is_heading or (self.is_idle and not self.has_begun)
+            if is_waiting and self.patience is None:
+                self.wait(settings.header_timeout_s)  # most requests are whole, and need no timer
             if was_heading and self.is_heading:
                 self.unended_bytes += len(data)  # the parser keeps what has no end yet
                 if self.unended_bytes > MOST_HEADER_BYTES:
@@ -53,8 +84,8 @@ def protocol(settings: Api) -> type[asyncio.Protocol]:
 
         def on_message_begin(self) -> None:
             self.header_bytes = self.unended_bytes = 0
-            self.is_idle, self.is_heading = False, True
-            self.wait(settings.header_timeout_s)
+            self.is_idle, self.is_heading, self.has_begun = False, True, True
+            self.wait(None)
             super().on_message_begin()
 
         def on_url(self, url: bytes) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import difflib
 import logging
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
+from random import getrandbits
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,7 +46,9 @@ from omeconf.api.auth import (
 from omeconf.api.conditions import Tags
 from omeconf.api.envelope import ApiError, answer_error
 from omeconf.api.reading import hides_secrets
+from omeconf.api.remembered import Answer, Key, Remembered, key_of, wanted
 from omeconf.daemon.service import Service
+from omeconf.store.repository import Head
 
 log = logging.getLogger(__name__)
 
@@ -223,20 +225,33 @@ class _Outer:
     def __init__(self, app: Starlette) -> None:
         self.app = app
         self.state = app.state
+        self.answers = Remembered()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["request_id"] = secrets.token_hex(8)
+        began = time.monotonic()
+        scope["request_id"] = f"{getrandbits(64):016x}"
+        key = None
+        if scope["method"] == "GET":
+            key = key_of(scope)
+            known = self.answers.find(key, self.state.service.repository.head)
+            if known is not None:
+                number = (b"omeconf-request-id", scope["request_id"].encode())
+                await send({**known.start, "headers": [*known.headers, number]})
+                await send({"type": "http.response.body", "body": known.body})
+                known.count(time.monotonic() - began)
+                return
         scope["path"] = _tidy(scope.get("raw_path", b"").decode("latin-1") or scope["path"])
         head = self.state.service.repository.head
         extra = cors.headers(head, Request(scope))
         extra["Omeconf-Request-Id"] = scope["request_id"]
-        status, began = 500, time.monotonic()
+        status = 500
+        start: Message = {}
 
         async def send_with(message: Message) -> None:
-            nonlocal status
+            nonlocal status, start
             if message["type"] == "http.response.start":
                 status = message["status"]
                 names = {name.lower() for name, _ in message["headers"]}
@@ -248,6 +263,9 @@ class _Outer:
                         if name.lower().encode() not in names
                     ),
                 ]
+                start = message
+            elif key is not None and (head := wanted(scope)) is not None:
+                self.remember(key, head, start, message, scope["route_path"])
             await send(message)
 
         try:
@@ -262,6 +280,18 @@ class _Outer:
                 status,
                 time.monotonic() - began,
             )
+
+
+    def remember(
+        self, key: Key, head: Head, start: Message, message: Message, route: str
+    ) -> None:
+        """Keep an answer that is whole."""
+        if message.get("more_body") or start["status"] not in (200, 304):
+            return
+        headers = [each for each in start["headers"] if each[0] != b"omeconf-request-id"]
+        count = self.state.metrics.counter("GET", route, start["status"])
+        answer = Answer({**start, "headers": headers}, message.get("body", b""), count)
+        self.answers.keep(key, head, answer)
 
 
 class _Gate:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from omeconf.api.auth import Caller
 from omeconf.api.conditions import Resource, is_known
 from omeconf.api.envelope import answer, answer_known
+from omeconf.api.remembered import remember
 from omeconf.api.writing import service_of, tags_of
 from omeconf.core.check import Checked
 from omeconf.core.diff import changes, unified
@@ -28,6 +29,7 @@ def hides_secrets(request: Request) -> bool:
 def read(request: Request, resource: Resource, shown: Resource | None = None) -> Response:
     """A resource in the engine's envelope; 304 if the caller has it. shown: as it is shown."""
     head = service_of(request).view()
+    remember(request, head)
     value = resource(head)
     headers = {"ETag": tags_of(request).of(request.url.path, value, head)}
     if is_known(request, headers["ETag"]):

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 KEPT = 100
 """So many ended reloads can be looked at."""
+NOTHING_TO_DO_S = 0.1
+"""Where nothing can be restarted, what has to be is told when no edit has come for so long."""
 MOST_OUTCOMES = 20
 """So many outcomes of a reload that is tried again and again are kept."""
 
@@ -240,8 +242,11 @@ class Reloader:
             while not self._stopping:
                 now = time.monotonic()
                 if self.pending is not None and now >= self._not_before:
-                    if self.settings.reload.quiet_s:
-                        self._wait_for_quiet(self.settings.reload.quiet_s)
+                    quiet_s = self.settings.reload.quiet_s
+                    if not self.can_act:
+                        quiet_s = max(quiet_s, NOTHING_TO_DO_S)
+                    if quiet_s:
+                        self._wait_for_quiet(quiet_s)
                     job, self.pending = self.pending, None
                     self.current = job
                     return job

@@ -40,7 +40,7 @@ SETTLING_S = 1.0
 """How long a commit waits for somebody who is just saving the file."""
 
 PRUNE_EVERY = 10
-"""So many revisions are made before it is looked whether old ones can go."""
+"""So many revisions are made, at most, before it is looked whether old ones can go."""
 
 MOST_CHANGES = 100
 """So many changes an event names; the revision has them all."""
@@ -456,8 +456,9 @@ class Service:
             head.revision.number
         )
         job = self.reloader.request(head) if is_wanted else None
-        if head.revision.number % PRUNE_EVERY == 0:
-            self.submit(self._prune)
+        every = max(1, min(PRUNE_EVERY, self.settings.history.keep // 10))
+        if head.revision.number % every == 0:
+            self.submit(self._prune)  # after the answer
         advice = head.checked.advice_since(before.checked) if found else ()
         return Committed(head, found, job if plan(found) else None, advice)
 

@@ -147,8 +147,14 @@ def test_the_engine_is_away(engine: Engine, tmp_path: Path) -> None:
             target=lambda: found.append(daemon.call("PATCH", APP, segments(9)))
         )
         asking.start()
-        wait_for(lambda: daemon.status()["reload"]["pending"], "the job that waits")
-        pending = daemon.status()["reload"]["pending"]
+        seen: list[Any] = [None]
+
+        def is_pending() -> bool:
+            seen.append(daemon.status()["reload"]["pending"])  # it is tried now and then
+            return seen[-1] is not None
+
+        wait_for(is_pending, "the job that waits")
+        pending = seen[-1]
         assert (pending["state"], pending["revisions"]) == ("pending", [2, 2])
         assert daemon.status()["revision"]["running"] == 1
         engine.start()
