@@ -233,8 +233,14 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
 
+        frame: object = None
+
         def head_changed() -> None:
-            loop.call_soon_threadsafe(changed.set)
+            nonlocal frame
+            head = self.service.repository.head
+            if head is None or head.checked.frame is not frame:  # else only applications are other
+                frame = head.checked.frame if head else None
+                loop.call_soon_threadsafe(changed.set)
 
         self.service.on_head.append(head_changed)
         own, inode = self._local_socket()

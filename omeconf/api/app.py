@@ -281,10 +281,7 @@ class _Outer:
                 time.monotonic() - began,
             )
 
-
-    def remember(
-        self, key: Key, head: Head, start: Message, message: Message, route: str
-    ) -> None:
+    def remember(self, key: Key, head: Head, start: Message, message: Message, route: str) -> None:
         """Keep an answer that is whole."""
         if message.get("more_body") or start["status"] not in (200, 304):
             return

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
+from operator import is_not
 
 from omeconf.core.build import build, build_alone
 from omeconf.core.document import Document
@@ -19,6 +21,7 @@ from omeconf.core.fold import APPLICATION, AROUND, Block
 from omeconf.core.inspect import inspect
 from omeconf.core.lint import (
     APPLICATION_LINTS,
+    COMPARED,
     LINTS_BETWEEN,
     MODULES,
     SERVER_LINTS,
@@ -106,9 +109,9 @@ class Checked:
         """The effective tree; None if Server.xml cannot be read at all."""
         self.circumstances = circumstances
         self.frame = frame
-        self._between = between
+        self.between = between
         """What the rules found that compare applications."""
-        self._noted = noted
+        self.noted = noted
         """The folded applications with which something is wrong."""
 
     @cached_property
@@ -146,11 +149,11 @@ class Checked:
         self, severities: Sequence[Severity], but: Checked | None = None
     ) -> tuple[Violation, ...]:
         """Violations in the order of the files; but: only those of parts that are others there."""
-        found = [each for each in self._between if each.severity in severities]
+        found = [each for each in self.between if each.severity in severities]
         if but is None or but.frame is not self.frame:
             found += self._in_frame(severities)
             but = None
-        for place in self._noted:
+        for place in self.noted:
             if but is not None and id(place.block) in but.blocks:
                 continue
             verdict: Verdict = place.block.verdict
@@ -171,7 +174,8 @@ class Checked:
     @cached_property
     def blocks(self) -> frozenset[int]:
         """Which folded applications there are, by their identities."""
-        return frozenset(id(block) for _, blocks in _folded(self.root) for _, block in blocks)
+        around = _around(self.root)
+        return frozenset(id(block) for each in around for block in _blocks(each)[1])
 
 
 def check(snapshot: Snapshot, schema: Schema, like: Checked | None = None) -> Checked:
@@ -194,35 +198,76 @@ def check(snapshot: Snapshot, schema: Schema, like: Checked | None = None) -> Ch
         root = build(snapshot, schema)
     if root is None:
         return Checked(snapshot, None, circumstances, frame)
-    noted: list[Place] = []
-    for applications, blocks in _folded(root):
-        under = circumstances[applications.document.file.startswith("/")]
-        for number, block in blocks:
-            if block.judged_by is not under:
-                block.verdict, block.judged_by = _verdict(block, snapshot, under), under
-            if block.verdict.violations or not block.verdict.needs <= frame.bound:
-                noted.append(Place(applications, number, block))
-    between = [
-        found
-        for rule in _in_force(schema, RULES_BETWEEN, LINTS_BETWEEN)
-        for found in rule(root, snapshot.env)
-    ]
+    known = like if like is not None and frame is like.frame else None
+    noted, has_news = _judge(root, snapshot, circumstances, frame, known)
+    between: Sequence[Violation] = ()
+    if known is None or known.between or has_news:
+        between = [
+            found
+            for rule in _in_force(schema, RULES_BETWEEN, LINTS_BETWEEN)
+            for found in rule(root, snapshot.env)
+        ]
     return Checked(snapshot, root, circumstances, frame, between=between, noted=noted)
 
 
-def _folded(
-    root: EffectiveElement | None,
-) -> Iterator[tuple[EffectiveElement, Iterable[tuple[int, Block]]]]:
-    """All folded applications, with their numbers, by the element around them."""
-    if root is None:
-        return
-    for applications in root.every(f"VirtualHosts/VirtualHost/{AROUND}"):
-        found = applications.all(APPLICATION)
-        if isinstance(found, FoldedItems):
-            yield applications, enumerate(found.blocks)
-        else:
-            blocks = ((number, node.block) for number, node in enumerate(found))
-            yield applications, [(number, block) for number, block in blocks if block is not None]
+def _judge(
+    root: EffectiveElement,
+    snapshot: Snapshot,
+    circumstances: Sequence[Circumstances],
+    frame: FrameVerdict,
+    known: Checked | None,
+) -> tuple[list[Place], bool]:
+    """Look at each folded application that has no verdict yet.
+
+    Gives those with which something is wrong, and whether the rules between applications may say
+    otherwise than of a known state, which has the same frame.
+    """
+    noted: list[Place] = []
+    has_news = False
+    older = _around(None if known is None else known.root)
+    for applications in _around(root):
+        under = circumstances[applications.document.file.startswith("/")]
+        numbers, blocks = _blocks(applications)
+        fresh: Sequence[int] = range(len(blocks))
+        before = next(older, None)
+        if known is not None and before is not None:
+            _, former = _blocks(before)
+            if applications.keys(APPLICATION) == before.keys(APPLICATION):
+                fresh = tuple(compress(fresh, map(is_not, blocks, former)))
+                looked_at = {numbers[at] for at in fresh}
+                noted += (
+                    Place(applications, place.number, place.block)
+                    for place in known.noted
+                    if place.applications is before and place.number not in looked_at
+                )
+                has_news |= any(
+                    COMPARED in each.source for at in fresh for each in (blocks[at], former[at])
+                )
+            else:
+                has_news = True
+        for at in fresh:
+            block = blocks[at]
+            if block.judged_by is not under:
+                block.verdict, block.judged_by = _verdict(block, snapshot, under), under
+            if block.verdict.violations or not block.verdict.needs <= frame.bound:
+                noted.append(Place(applications, numbers[at], block))
+    return noted, has_news
+
+
+def _around(root: EffectiveElement | None) -> Iterator[EffectiveElement]:
+    """Every element that holds applications."""
+    if root is not None:
+        yield from root.every(f"VirtualHosts/VirtualHost/{AROUND}")
+
+
+def _blocks(applications: EffectiveElement) -> tuple[Sequence[int], Sequence[Block]]:
+    """The folded applications of an element, and which of all of its they are."""
+    found = applications.all(APPLICATION)
+    if isinstance(found, FoldedItems):
+        return range(len(found)), found.blocks
+    blocks = {number: node.block for number, node in enumerate(found)}
+    folded = {number: block for number, block in blocks.items() if block is not None}
+    return tuple(folded), tuple(folded.values())
 
 
 def _is_same_frame(one: Snapshot, other: Snapshot) -> bool:
@@ -273,13 +318,39 @@ def _verdict(block: Block, snapshot: Snapshot, under: Circumstances) -> Verdict:
     nothing = Snapshot({}, env=env)
     is_gated = block.parsed is None and _is_gated_alone(block, schema)
     root = build_alone(block, nothing, schema, found, file="/" if is_outside else "")
-    for node in root.descendants():
+    older = _clean_older(block, under)
+    for node in root.descendants() if older is None else _others(root, older):
         found += inspect(node, env, schema.release, is_gated=is_gated)
     found += _in_application(root, snapshot, schema)
     unbound = tuple(not_bound(root))
     needs = frozenset(part for part, _ in unbound)
     keep_at_hand(block, root)
     return Verdict(tuple(dict.fromkeys(found)), unbound, needs)
+
+
+def _clean_older(block: Block, under: Circumstances) -> EffectiveElement | None:
+    """What stood in the place of an application, if it is at hand and nothing was wrong with it."""
+    older = block.older()
+    if older is None or older.judged_by is not under or older.verdict.violations:
+        return None
+    tree: EffectiveElement | None = older.tree()
+    return tree
+
+
+def _others(node: EffectiveElement, older: EffectiveElement) -> Iterator[EffectiveElement]:
+    """An element, and those inside it, that are not the same to the byte as in an older one."""
+    if node.source == older.source:
+        return
+    node.look_inside()  # which tells what is wrong there
+    yield node
+    for name in node.item.children:
+        now, before = node.all(name), older.all(name)
+        if len(now) == len(before):
+            for one, other in zip(now, before, strict=True):
+                yield from _others(one, other)
+        else:
+            for one in now:
+                yield from one.descendants()
 
 
 def _in_application(

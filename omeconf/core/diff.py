@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import is_not
 from weakref import ref
 
 from omeconf.core.effective import EffectiveElement, FoldedItems
@@ -213,7 +215,8 @@ def _compare_lists(
     if (
         isinstance(old, FoldedItems)
         and isinstance(new, FoldedItems)
-        and all(_are_told_apart_by_name(items) for items in (old, new))
+        and old.names.are_unique
+        and new.names.are_unique
     ):
         yield from _compare_folded(item, old, new)
         return
@@ -232,32 +235,23 @@ def _compare_lists(
         yield Change(Kind.MOVED, parent.path / item.name, item)
 
 
-def _are_told_apart_by_name(items: FoldedItems) -> bool:
-    names = set(items.names)
-    return None not in names and len(names) == len(items)
-
-
 def _compare_folded(item: Item, old: FoldedItems, new: FoldedItems) -> Iterator[Change]:
     """As for other lists, but only what is not the same to the byte is looked into."""
-    pairs: Iterable[tuple[int, int]]
-    if old.names == new.names:
-        pairs = ((n, n) for n in range(len(new)))
-    else:
-        before = {name: place for place, name in enumerate(old.names)}
-        after = {name: place for place, name in enumerate(new.names)}
-        for name, place in before.items():
-            if name not in after:
-                yield Change(Kind.REMOVED, old[place].path, item)
-        pairs = [(before[name], place) for name, place in after.items() if name in before]
     one, other = old.blocks, new.blocks
-    for i, j in pairs:
-        if one[i] is not other[j]:
-            yield from _compare_blocks(old, i, new, j)
     if old.names == new.names:
+        for place in compress(range(len(other)), map(is_not, one, other)):
+            yield from _compare_blocks(old, place, new, place)
         return
+    before = {name: place for place, name in enumerate(old.names)}
+    after = {name: place for place, name in enumerate(new.names)}
+    for name, place in before.items():
+        if name not in after:
+            yield Change(Kind.REMOVED, old[place].path, item)
     for name, place in after.items():
         if name not in before:
             yield Change(Kind.ADDED, new[place].path, item)
+        elif one[before[name]] is not other[place]:
+            yield from _compare_blocks(old, before[name], new, place)
     if [n for n in old.names if n in after] != [n for n in new.names if n in before]:
         yield Change(Kind.MOVED, new.path / item.name, item)
 

@@ -601,14 +601,15 @@ class Part(Document):
 
 def splice(data: bytes, splices: Sequence[Splice]) -> bytes:
     """Carry out splices on bytes. They must not overlap; equal places keep their order."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
+    view = memoryview(data)  # of large files nothing is copied twice
     position = 0
     for part in sorted(splices, key=lambda each: (each.start, each.end)):
         if part.start < position:
             raise ValueError(f"splices overlap at offset {part.start}")
-        parts += (data[position : part.start], part.text)
+        parts += (view[position : part.start], part.text)
         position = part.end
-    parts.append(data[position:])
+    parts.append(view[position:])
     return b"".join(parts)
 
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol, overload
 from weakref import WeakValueDictionary, ref
 
 from omeconf.core.document import Document
-from omeconf.core.fold import LOOKING, Block, Folded, FoldedChildren
+from omeconf.core.fold import Block, Folded, FoldedChildren, Names
+from omeconf.core.once import LOOKING
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import NEWEST, Item, Release
@@ -99,6 +100,10 @@ class EffectiveElement:
                     self._filler.fill(self)
                     self._filler = None
         return self._children
+
+    def look_inside(self) -> None:
+        """Find out what is below it, if nobody has yet."""
+        self._filled()
 
     @property
     def document(self) -> Document:
@@ -347,7 +352,7 @@ class FoldedItems(Sequence[EffectiveElement]):
         return parent.path
 
     @property
-    def names(self) -> Sequence[str | None]:
+    def names(self) -> Names:
         """Their names, in order."""
         return self._elements.run.names
 

@@ -15,10 +15,11 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from threading import RLock
+from functools import cached_property
 from typing import Any, overload
 from weakref import WeakValueDictionary, ref
 
+from omeconf.core.once import LOOKING
 from omeconf.core.parse import BLANKS, MAX_DEPTH, Element, Parser, Text
 from omeconf.errors import NotWellFormed
 
@@ -33,8 +34,6 @@ _TOKEN = re.compile(
 )
 """What tells where applications begin and end: 1 opens, 2 closes, 3 has attributes or is empty."""
 
-LOOKING = RLock()
-"""Held while something is looked into for the first time: several threads read one tree."""
 _FEW = 16
 """So many applications that were edited at once are not parsed again to check them."""
 
@@ -45,7 +44,9 @@ Span = tuple[int, int, bytes]
 class Block:
     """One application as it is written, with what is known of it."""
 
-    __slots__ = ("__weakref__", "judged_by", "name", "parsed", "since", "source", "tree", "verdict")
+    __slots__ = (
+        "__weakref__", "judged_by", "name", "older", "parsed", "since", "source", "tree", "verdict",
+    )  # fmt: skip
 
     def __init__(self, source: bytes, name: str | None) -> None:
         self.source = source
@@ -53,6 +54,8 @@ class Block:
         """The text of its Name; None if it has none."""
         self.parsed: Element | None = None
         """Its tree, by itself, from when it was found until it has been checked; of a few."""
+        self.older: Callable[[], Block | None] = _nothing
+        """What stood in its place before an edit, if that is still there."""
         self.judged_by: object = None
         self.verdict: Any = None
         """What a check found, and in which circumstances: `check.py` keeps it here."""
@@ -133,12 +136,21 @@ class FoldedChildren(Sequence[Element]):
         raise ValueError(f"{value!r} is not among them")
 
 
+class Names(list[str | None]):
+    """The names of some applications, in order; not changed any more once it is asked about."""
+
+    @cached_property
+    def are_unique(self) -> bool:
+        """Whether each has one, and no two the same."""
+        return None not in self and len(set(self)) == len(self)
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Run:
     """Applications that follow each other, with only blanks and comments in between."""
 
     blocks: list[Block]
-    names: list[str | None]
+    names: Names
     starts: list[int]
     """Where each begins, from the beginning of the run, in bytes."""
 
@@ -228,7 +240,7 @@ def fold(data: bytes, like: Fold | None = None) -> Fold | None:
             size += start - at
             spots.append(size)
             size += len(_PLACEHOLDER)
-            runs.append(Run([block], [block.name], [0]))
+            runs.append(Run([block], Names([block.name]), [0]))
         at = end = stop
     text = b"".join((*frame, data[at:])) if runs else data
     found = _frame(text, tuple(spots), like.frame if like else None)
@@ -271,9 +283,16 @@ def _run(run: Run, start: int, first: int, last: int, grown: int, data: bytes) -
         if block is None or (number and not _is_gap(data[spans[number - 1][1] : at])):
             return None
         blocks.append(block)
+    if len(blocks) == j + 1 - i:
+        for before, block in zip(run.blocks[i : j + 1], blocks, strict=True):
+            if before is not block:
+                block.older = ref(before)
+    names, found = run.names, [block.name for block in blocks]
+    if found != names[i : j + 1]:
+        names = Names([*names[:i], *found, *names[j + 1 :]])
     return Run(
         run.blocks[:i] + blocks + run.blocks[j + 1 :],
-        run.names[:i] + [block.name for block in blocks] + run.names[j + 1 :],
+        names,
         run.starts[:i]
         + [at - start for at, _ in spans]
         + ([at + grown for at in run.starts[j + 1 :]] if grown else run.starts[j + 1 :]),

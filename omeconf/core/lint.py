@@ -150,7 +150,7 @@ def mpegts_ports(root: EffectiveElement, env: Env) -> Iterator[Violation]:
 
 def _mapped_streams(root: EffectiveElement) -> Iterator[EffectiveElement]:
     for applications in root.every("VirtualHosts/VirtualHost/Applications"):
-        for application in applications.mentioning("Application", b"StreamMap"):
+        for application in applications.mentioning("Application", COMPARED):
             yield from application.every("Providers/MPEGTS/StreamMap/Stream")
 
 
@@ -237,6 +237,8 @@ LINTS_BETWEEN: Mapping[Rule, Release] = {
     mpegts_ports: ALWAYS,
 }
 """Lints on the server that compare applications."""
+COMPARED = b"StreamMap"
+"""What stands in each application that rules and lints compare by more than its name."""
 APPLICATION_LINTS: Mapping[Rule, Release] = {
     skipped_frames: ALWAYS,
     hardware_switches: ALWAYS,

@@ -247,7 +247,9 @@ class Publisher:
 
     def needs_in_place(self, file: str) -> bool:
         """Whether a file can only be written in place: it is a mount point, or not our own."""
-        target = Path(os.path.realpath(self.folder / file))
+        return self._needs_in_place(Path(os.path.realpath(self.folder / file)))
+
+    def _needs_in_place(self, target: Path) -> bool:
         if target not in self._mount_points:
             self._mount_points[target] = _is_mount_point(target)
         if self._mount_points[target]:
@@ -334,7 +336,7 @@ class Publisher:
         digest_of_new: Callable[[], str] | None,
     ) -> Prepared:
         target = Path(os.path.realpath(self.folder / file))
-        if base is not None and new is not None and self.needs_in_place(file):
+        if base is not None and new is not None and self._needs_in_place(target):
             return self._prepare_in_place(file, target, new, base)
         unfinished = self._unfinished(target, file, is_included)
 
