@@ -1,4 +1,4 @@
-"""What is found out late is found out once: by whoever asks first, for all threads that read a value.
+"""What is found out late is found out once: by whoever asks first, for all threads.
 
 The only place of the core that knows of threads. A value of it is never changed, but some of what a
 large one holds is looked into when somebody asks; two who ask at once must get the same.

@@ -69,15 +69,16 @@ def extent(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> int:
 
 def forward(data: bytes, patch: Patch) -> bytes:
     """The newer file from the older. Raises ValueError if it is not the file patched."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
+    view = memoryview(data)  # of large files nothing is copied twice
     position = 0
     for piece in patch:
         end = piece.start + len(piece.old)
         if data[piece.start : end] != piece.old:
             raise ValueError(f"the patch does not fit at offset {piece.start}")
-        parts += (data[position : piece.start], piece.new)
+        parts += (view[position : piece.start], piece.new)
         position = end
-    return b"".join((*parts, data[position:]))
+    return b"".join((*parts, view[position:]))
 
 
 def reverse(patch: Patch) -> Patch:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from omeconf.core.check import Checked, check
-from omeconf.core.diff import unified
+from omeconf.core.diff import changes, unified
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
@@ -55,6 +55,14 @@ class Head:
 
     revision: Revision
     checked: Checked
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a candidate makes of a base, and what checks it."""
+
+    snapshot: Snapshot
+    check: Callable[[], Checked]
 
 
 Precondition = Callable[[Head], None]
@@ -104,7 +112,8 @@ class Repository:
         """What lay on disk when it was last looked at in full."""
         self._trace: Trace | None = None
         """What the file system said of it before it was read; None if that is not known."""
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._beside = ThreadPoolExecutor(2, thread_name_prefix="beside")
+        """Does what only computes, while the writer waits for the disk."""
         self._lost_since: float | None = None
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
@@ -157,7 +166,7 @@ class Repository:
 
     def close(self) -> None:
         """Let the folder and the history go."""
-        self._hashing.shutdown()
+        self._beside.shutdown()
         self.folder.unlock()
         self.history.close()
 
@@ -298,14 +307,16 @@ class Repository:
         Unwritable. Nothing has changed then.
         """
 
-        def make(base: Head) -> Checked:
+        def make(base: Head) -> Made:
             checked = base.checked
-            for edit in candidate.edits:
-                assert checked.root is not None, "head is good, so it has a tree"
+            for edit in candidate.edits[:-1]:
                 checked = self._edited(checked, edit)
-                if checked.root is None:
-                    break
-            return checked
+            for edit in candidate.edits[-1:]:
+                if checked.root is not None:
+                    snapshot = apply(checked.snapshot, checked.root, edit)
+                    if snapshot is not checked.snapshot:
+                        return Made(snapshot, partial(check, snapshot, self.schema, checked))
+            return Made(checked.snapshot, lambda: checked)
 
         return self._commit(make, candidate, origin, force=force, precondition=precondition)
 
@@ -321,12 +332,12 @@ class Repository:
 
         candidate has no edits; it says who wants it and why.
         """
-        return self._commit(
-            lambda base: self.put_on(base, file, data),
-            candidate,
-            Origin.API,
-            precondition=precondition,
-        )
+
+        def make(base: Head) -> Made:
+            checked = self.put_on(base, file, data)
+            return Made(checked.snapshot, lambda: checked)
+
+        return self._commit(make, candidate, Origin.API, precondition=precondition)
 
     def put_on(self, base: Head, file: str, data: bytes) -> Checked:
         """What a whole file would give on a base, without making it.
@@ -361,7 +372,7 @@ class Repository:
 
     def _commit(
         self,
-        make: Callable[[Head], Checked],
+        make: Callable[[Head], Made],
         candidate: Candidate,
         origin: Origin,
         *,
@@ -372,16 +383,36 @@ class Repository:
             base = self.base(candidate.base)
             if precondition is not None:
                 precondition(base)
-            checked = make(base)
-            self.judge(checked, base.checked, force=force)
-            if checked.snapshot.files == base.checked.snapshot.files:
+            made = make(base)
+            if made.snapshot.files == base.checked.snapshot.files:
+                self.judge(made.check(), base.checked, force=force)
                 return base
             try:
-                return self._publish(base, checked, candidate, origin)
+                return self._make(base, made, candidate, origin, force=force)
             except Busy:
                 self._trace = None
                 log.info("%s is being written by somebody else: trying again", self.main)
         raise Busy(f"{self.main} is being written by somebody else: try again")
+
+    def _make(
+        self, base: Head, made: Made, candidate: Candidate, origin: Origin, *, force: bool
+    ) -> Head:
+        """Publish what was made of a base. It is checked while its bytes are written beside the
+        file; they are thrown away if it is refused.
+        """
+        checking = self._beside.submit(made.check)
+        try:
+            prepared = self._prepare(base.checked.snapshot, made.snapshot)
+        except BaseException:
+            self.judge(checking.result(), base.checked, force=force)  # a refusal says more
+            raise
+        try:
+            checked = checking.result()
+            self.judge(checked, base.checked, force=force)
+        except BaseException:
+            self.publisher.discard(prepared)
+            raise
+        return self._publish(base, checked, prepared, candidate, origin)
 
     def preview(self, edits: tuple[Edit, ...], precondition: Precondition | None = None) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
@@ -390,13 +421,13 @@ class Repository:
             precondition(base)
         checked = base.checked
         for edit in edits:
-            assert checked.root is not None
             checked = self._edited(checked, edit)
         self.judge(checked, base.checked)
         return checked
 
     def _edited(self, checked: Checked, edit: Edit) -> Checked:
-        assert checked.root is not None
+        if checked.root is None:
+            return checked
         snapshot = apply(checked.snapshot, checked.root, edit)
         if snapshot is checked.snapshot:
             return checked
@@ -445,7 +476,8 @@ class Repository:
         if checked.snapshot.files == base.checked.snapshot.files:
             return base
         candidate = Candidate(0, (), author, message)
-        return self._publish(base, checked, candidate, Origin.ROLLBACK, reverts)
+        prepared = self._prepare(base.checked.snapshot, checked.snapshot)
+        return self._publish(base, checked, prepared, candidate, Origin.ROLLBACK, reverts)
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
         return self._check_source(Recorded(files))
@@ -515,22 +547,28 @@ class Repository:
             raise Stale(f"revision {wanted} is not the newest: that is {head.revision.number}")
         return head
 
-    def _publish(
-        self,
-        base: Head,
-        checked: Checked,
-        candidate: Candidate,
-        origin: Origin,
-        reverts: tuple[int, ...] = (),
-    ) -> Head:
-        old, new = base.checked.snapshot, checked.snapshot
+    def _prepare(self, old: Snapshot, new: Snapshot) -> list[Prepared]:
+        """Write and sync what has to be written so that new is on disk, beside old."""
         changed = self._to_write(old, new)
-        prepared = self.publisher.prepare(
+        return self.publisher.prepare(
             {file: new.files.get(file) for file in changed},
             {file: old.files.get(file) for file in changed},
             new.would_include,
             self._digests(new, changed),
         )
+
+    def _publish(
+        self,
+        base: Head,
+        checked: Checked,
+        prepared: list[Prepared],
+        candidate: Candidate,
+        origin: Origin,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
+        new = checked.snapshot
+        if len(prepared) == 1:  # what has to be restarted is asked soon, and is known by then
+            self._beside.submit(changes, base.checked.root, checked.root)
         try:
             revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
@@ -558,7 +596,7 @@ class Repository:
         """
 
         def begin(work: Callable[[], str], size: int) -> Callable[[], str]:
-            return work if size < LARGE else self._hashing.submit(work).result
+            return work if size < LARGE else self._beside.submit(work).result
 
         whole = begin(lambda: new.digest, sum(map(len, new.files.values())))
         if new.files.keys() == {self.main}:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from omeconf.core.lines import hunks, split
+from omeconf.core.lines import split
 from omeconf.core.merge import merge
-from omeconf.core.patch import extent, forward, reverse
+from omeconf.core.patch import Patch, extent, forward, reverse
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import Conflict, NotFound
 from omeconf.store.history import History
@@ -40,22 +40,23 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
     least from the save is taken for the one it was made from; of those since, the ones count
     whose lines are not in the save.
     """
-    files = dict(head)
-    least, since = extent(files, saved), number
     newer = _ancestors(history, number)
     gone: set[int] = set()
-    for revision in newer:
-        after = dict(files)
-        for file, patch in history.patches(revision.number).items():
-            if file not in files:
-                return ()  # files came or went: that is no older buffer of one file
-            try:
-                files[file] = forward(files[file], reverse(patch))
-            except ValueError:  # the same: another file had that name before
-                return ()
-        if _is_missing(files, after, saved):
+    for revision, before, after, patches in _states(history, head, newer):
+        if before is None:
+            return ()
+        missing = (
+            _is_missing(before[file], after[file], patch, saved.get(file, b""))
+            for file, patch in patches.items()
+        )
+        if all(missing):
             gone.add(revision.number)
-        found = extent(files, saved)
+    if not gone:
+        return ()
+    least, since = extent(head, saved), number
+    for revision, before, _, _ in _states(history, head, newer):
+        assert before is not None, "they were gone through before"
+        found = extent(before, saved)
         if found < least:
             least, since = found, revision.parent
     return tuple(
@@ -65,6 +66,25 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
             if r.number > since and r.number in gone and r.origin is Origin.API
         )
     )
+
+
+def _states(
+    history: History, head: Files, newer: Sequence[Revision]
+) -> Iterator[tuple[Revision, Files | None, Files, Mapping[str, Patch]]]:
+    """Each revision with the files before and after it, and its patches; of large files no more
+    than two states are held. Before it there is nothing (None) where files came or went since.
+    """
+    after = dict(head)
+    for revision in newer:
+        patches = history.patches(revision.number)
+        try:
+            undone = {file: forward(after[file], reverse(p)) for file, p in patches.items()}
+        except (KeyError, ValueError):  # another file may have had that name before
+            yield revision, None, after, patches
+            return
+        before = {**after, **undone}
+        yield revision, before, after, patches
+        after = before
 
 
 def _ancestors(history: History, number: int) -> list[Revision]:
@@ -79,18 +99,36 @@ def _ancestors(history: History, number: int) -> list[Revision]:
     return found
 
 
-def _is_missing(before: Files, after: Files, saved: Files) -> bool:
-    """Whether what a revision wrote is not in a save: none of its new lines, all that went."""
-    for file, new in after.items():
-        old, now = split(before.get(file, b"")), split(saved.get(file, b""))
-        for hunk in hunks(old, split(new)):
-            come = split(new)[hunk.new_start : hunk.new_end]
-            went = old[hunk.old_start : hunk.old_end]
-            if come and all(line in now for line in come):
-                return False
-            if not come and not all(line in now for line in went):
-                return False
+def _is_missing(before: bytes, after: bytes, patch: Patch, saved: bytes) -> bool:
+    """Whether what a patch made of a file is not in a save: none of its new lines, all that went.
+
+    Only the lines are looked at on which the patch lies.
+    """
+    for older, newer in zip(patch, reverse(patch), strict=True):
+        went = _lines(before, older.start, older.start + len(older.old))
+        come = _lines(after, newer.start, newer.start + len(newer.old))
+        while come and went and come[0] == went[0]:
+            come, went = come[1:], went[1:]
+        while come and went and come[-1] == went[-1]:
+            come, went = come[:-1], went[:-1]
+        if come and all(_has_line(saved, line) for line in come):
+            return False
+        if not come and not all(_has_line(saved, line) for line in went):
+            return False
     return True
+
+
+def _lines(data: bytes, start: int, end: int) -> list[bytes]:
+    """The lines on which the bytes start..end lie."""
+    first = data.rfind(b"\n", 0, start) + 1
+    last = data.find(b"\n", end)
+    return split(data[first : len(data) if last < 0 else last + 1])
+
+
+def _has_line(data: bytes, line: bytes) -> bool:
+    if data.startswith(line):
+        return True
+    return b"\n" + line in data if line.endswith(b"\n") else data.endswith(b"\n" + line)
 
 
 def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
