@@ -355,7 +355,7 @@ class _Daemon:
     ) -> tuple[_Server, asyncio.Task[None]]:
         config = uvicorn.Config(
             app,
-            http=protocol(self.settings.api),
+            http=protocol(self.settings.api, app.known),
             lifespan="off",
             interface="asgi3",
             proxy_headers=False,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from omeconf.settings import Api
 
@@ -37,6 +38,13 @@ class _Joined:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
+    def write_whole(self, data: bytes) -> None:
+        """Write something behind which nothing follows."""
+        if self._held:
+            self._held.append(data)
+        else:
+            self._transport.write(data)
+
     def close(self) -> None:
         """Close, once all is written."""
         self._flush()
@@ -48,14 +56,25 @@ class _Joined:
             self._transport.write(b"".join(held))
 
 
-def protocol(settings: Api) -> type[asyncio.Protocol]:
-    """The protocol class of a server with these settings."""
+Known = Callable[[Any], list[bytes] | None]
+"""What gives the answer to a request (its ASGI scope), if it is known beforehand: the status line,
+and what is sent behind it and the headers of the server itself."""
+
+
+def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol]:
+    """The protocol class of a server with these settings.
+
+    What is known is sent at once, without a task for it.
+    """
 
     class Limited(HttpToolsProtocol):
         """Closes what does not begin in time, and what does not end its headers."""
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
+            self.joined = _Joined(transport, self.loop)
+            self.own_headers: tuple[Any, bytes] = (None, b"")
+            """The server's headers for all answers (the date), and as they are sent."""
+            super().connection_made(self.joined)  # type: ignore[arg-type]
             self.header_bytes = self.unended_bytes = 0
             self.is_idle = True
             """Whether no request is being read: the one before was read to its end."""
@@ -110,6 +129,19 @@ def protocol(settings: Api) -> type[asyncio.Protocol]:
             super().on_response_complete()
             if not self.is_idle and self.patience is None:
                 self.wait(settings.body_timeout_s)
+
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            found = known(cycle.scope) if known is not None and cycle.keep_alive else None
+            if found is None or self.flow.write_paused:
+                super()._start_asgi_task(cycle, app)
+                return
+            status, *rest = found
+            if self.own_headers[0] is not self.server_state.default_headers:
+                own = self.server_state.default_headers
+                self.own_headers = own, b"".join(b"%s: %s\r\n" % each for each in own)
+            cycle.response_started = cycle.response_complete = True
+            self.joined.write_whole(b"".join((status, self.own_headers[1], *rest)))
+            self.on_response_complete()
 
         def count(self, more: int) -> None:
             self.header_bytes += more

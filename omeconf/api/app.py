@@ -148,9 +148,6 @@ DROPPED = "dropped-application"
 """The code of what makes the engine crash when it is sent over its API: 409."""
 
 
-Application = ASGIApp
-"""What a server runs."""
-
 _COLON, _SLASH = "\ue03a", "\ue02f"
 """Stand for ``%3A`` and ``%2F`` until a path has been matched."""
 
@@ -198,7 +195,7 @@ def build(
     app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False
     app.add_middleware(_Gate, service=service, is_trusted=is_trusted)
-    return _Outer(app)
+    return Application(app)
 
 
 def _route(path: str, methods: dict[str, Handler]) -> Route:
@@ -219,7 +216,7 @@ def _role(handler: Handler, method: str) -> str:
     return READ if method in ("GET", "HEAD") or handler in READING else WRITE
 
 
-class _Outer:
+class Application:
     """Around everything, also around what has gone wrong: request ids, CORS, counts."""
 
     def __init__(self, app: Starlette) -> None:
@@ -228,6 +225,7 @@ class _Outer:
         self.answers = Remembered()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -280,6 +278,18 @@ class _Outer:
                 status,
                 time.monotonic() - began,
             )
+
+    def known(self, scope: Scope) -> list[bytes] | None:
+        """The answer to a request that has been given before: its status line, and the rest."""
+        if scope["method"] != "GET":
+            return None
+        began = time.monotonic()
+        found = self.answers.find(key_of(scope), self.state.service.repository.head)
+        if found is None:
+            return None
+        found.count(time.monotonic() - began)
+        number = b"omeconf-request-id: %016x\r\n" % getrandbits(64)
+        return [found.status_line, number, found.text]
 
     def remember(self, key: Key, head: Head, start: Message, message: Message, route: str) -> None:
         """Keep an answer that is whole."""

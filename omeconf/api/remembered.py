@@ -9,6 +9,7 @@ same, too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -28,7 +29,7 @@ Key = tuple[Any, ...]
 class Answer:
     """One answer, but for its request id."""
 
-    __slots__ = ("body", "count", "headers", "start")
+    __slots__ = ("body", "count", "headers", "start", "status_line", "text")
 
     def __init__(self, start: Message, body: bytes, count: Callable[[float], None]) -> None:
         self.start = start
@@ -36,6 +37,11 @@ class Answer:
         self.body = body
         self.count = count
         """Counts that it was given, after so many seconds."""
+        status = HTTPStatus(start["status"])
+        self.status_line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+        lines = b"".join(b"%s: %s\r\n" % each for each in self.headers)
+        self.text = lines + b"\r\n" + body
+        """Headers and body as they are sent."""
 
 
 class Remembered:
