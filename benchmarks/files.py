@@ -144,7 +144,16 @@ def route_text(number: int, value: int) -> str:
 
 
 def caddy_json(count: int, admin_port: int, port: int) -> bytes:
-    """A Caddy configuration with so many routes, each with an id; nothing is logged."""
+    """A Caddy configuration with so many routes, each with an id; nothing is logged.
+
+    One more, `large`, has as many values as an application, and is as large.
+    """
+    values = {f"X-Value-{number:02}": [f"value {number:07}"] for number in range(30)}
+    large = {
+        "@id": "large",
+        "match": [{"path": ["/large/*"]}],
+        "handle": [{"handler": "headers", "response": {"set": values}}],
+    }
     routes: list[dict[str, Any]] = [
         {
             "@id": f"route{number}",
@@ -169,7 +178,7 @@ def caddy_json(count: int, admin_port: int, port: int) -> bytes:
                         "bench": {
                             "listen": [f"127.0.0.1:{port}"],
                             "automatic_https": {"disable": True},
-                            "routes": routes,
+                            "routes": [*routes, large],
                         }
                     }
                 }

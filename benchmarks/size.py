@@ -173,7 +173,8 @@ def _gets(options: Options, subject: Subject, folder: Path, result: Result) -> N
     with _caddy(options, folder / "caddy-1", subject.count, result, threads=1) as caddy:
         if caddy is not None:
             route = f"/id/route{subject.count // 2}"
-            targets["Caddy, 200"] = throughput.Target(caddy, route, {})
+            targets["Caddy, a small route"] = throughput.Target(caddy, route, {})
+            targets["Caddy, one as large"] = throughput.Target(caddy, "/id/large", {})
             routes = Routes(caddy, subject.count, options.seed)
             tasks["Caddy GET, at rest"] = Task(routes.get, caddy.cpu_s)
         result.samples |= interleaved(tasks, GETS, options.seed)
