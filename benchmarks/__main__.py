@@ -64,6 +64,7 @@ def _parsed() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, and keep."""
     given = _parsed()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps what it has compiled
     sizes = sorted({int(text) for text in given.sizes.split(",")})
     given.results.mkdir(parents=True, exist_ok=True)
     given.work.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
 GARBAGE = (20_000, 10, 10)
 """When garbage is looked for; most of ours is gone without, since trees hold nothing above them."""
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""

@@ -196,6 +196,11 @@ class Snapshot:
         self.unreadable = {file: why for file, why in self.unreadable.items() if file in names}
         self._parsed = {file: found for file, found in self._parsed.items() if file in names}
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(map(len, self.files.values()))
+
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, over the names and bytes of all files."""

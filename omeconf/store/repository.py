@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from omeconf.core.check import Checked, check
-from omeconf.core.diff import changes, unified
+from omeconf.core.diff import unified
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
@@ -38,12 +39,13 @@ from omeconf.store.sources import Recorded, Replaced
 from omeconf.store.undo import undone_by, without
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
 
 LARGE = 1 << 18
-"""Bytes from which it pays to hash on another thread, while they are written."""
+"""Bytes from which it pays to hash and check on other threads, while they are written."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -397,22 +399,25 @@ class Repository:
     def _make(
         self, base: Head, made: Made, candidate: Candidate, origin: Origin, *, force: bool
     ) -> Head:
-        """Publish what was made of a base. It is checked while its bytes are written beside the
-        file; they are thrown away if it is refused.
+        """Publish what was made of a base, if it may be committed.
+
+        If it is large, it is checked while its bytes are written beside the file, and those are
+        thrown away if it is refused.
         """
-        checking = self._beside.submit(made.check)
+        checking = self._begin(made.check, made.snapshot.size)
+        if made.snapshot.size < LARGE:
+            self.judge(checking(), base.checked, force=force)
         try:
             prepared = self._prepare(base.checked.snapshot, made.snapshot)
         except BaseException:
-            self.judge(checking.result(), base.checked, force=force)  # a refusal says more
+            self.judge(checking(), base.checked, force=force)  # a refusal says more
             raise
         try:
-            checked = checking.result()
-            self.judge(checked, base.checked, force=force)
+            self.judge(checking(), base.checked, force=force)
         except BaseException:
             self.publisher.discard(prepared)
             raise
-        return self._publish(base, checked, prepared, candidate, origin)
+        return self._publish(checking(), prepared, candidate, origin)
 
     def preview(self, edits: tuple[Edit, ...], precondition: Precondition | None = None) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
@@ -477,7 +482,7 @@ class Repository:
             return base
         candidate = Candidate(0, (), author, message)
         prepared = self._prepare(base.checked.snapshot, checked.snapshot)
-        return self._publish(base, checked, prepared, candidate, Origin.ROLLBACK, reverts)
+        return self._publish(checked, prepared, candidate, Origin.ROLLBACK, reverts)
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
         return self._check_source(Recorded(files))
@@ -559,7 +564,6 @@ class Repository:
 
     def _publish(
         self,
-        base: Head,
         checked: Checked,
         prepared: list[Prepared],
         candidate: Candidate,
@@ -567,8 +571,6 @@ class Repository:
         reverts: tuple[int, ...] = (),
     ) -> Head:
         new = checked.snapshot
-        if len(prepared) == 1:  # what has to be restarted is asked soon, and is known by then
-            self._beside.submit(changes, base.checked.root, checked.root)
         try:
             revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
@@ -590,19 +592,22 @@ class Repository:
         self._looked_at = new
         return self.head
 
+    def _begin(self, work: Callable[[], T], size: int) -> Callable[[], T]:
+        """What gives the result of some work: done at once, or for many bytes beside the writer."""
+        if size >= LARGE:
+            return self._beside.submit(work).result
+        found = work()
+        return lambda: found
+
     def _digests(self, new: Snapshot, changed: Iterable[str]) -> dict[str, Callable[[], str]]:
         """What gives the digest of each changed file; large ones are hashed while they are
         written.
         """
-
-        def begin(work: Callable[[], str], size: int) -> Callable[[], str]:
-            return work if size < LARGE else self._beside.submit(work).result
-
-        whole = begin(lambda: new.digest, sum(map(len, new.files.values())))
+        whole = self._begin(lambda: new.digest, new.size)
         if new.files.keys() == {self.main}:
             return {self.main: whole}
         return {
-            file: begin(partial(digest, {file: new.files[file]}), len(new.files[file]))
+            file: self._begin(partial(digest, {file: new.files[file]}), len(new.files[file]))
             for file in changed
             if file in new.files
         }
