@@ -31,8 +31,9 @@ from omeconf.errors import (
     Stale,
     Unwritable,
 )
-from omeconf.store.disk import Folder, Trace
+from omeconf.store.disk import Folder
 from omeconf.store.history import History
+from omeconf.store.looking import Looking
 from omeconf.store.publish import Prepared, Publisher
 from omeconf.store.recovery import Recovery
 from omeconf.store.sources import Recorded, Replaced
@@ -93,30 +94,23 @@ class Repository:
         """
         self.main = server_xml.name
         self.folder = Folder(server_xml.parent)
+        self.looking = Looking(self.folder, self.main, env, clock=clock, vanished_s=vanished_s)
         self.publisher = Publisher(self.folder.path, state / "in-place" if state else None)
         self.history = history
         self.schema = schema
         self.clock = clock
         self.env = env
-        self.vanished_s = vanished_s
         self.state = state
         self.head: Head | None = None
         """None until a good configuration was seen."""
         self.drift: Checked | None = None
         """What lies on disk, if it has errors; None while the disk is head."""
-        self.missing = ""
-        """Which file is away, so that nothing is taken up or written; "" while none is."""
         self.unrecorded = ""
         """Why a manual edit could not be recorded; "" if there is none such."""
         self.held: str | None = None
         """Why nothing is adopted; None if it is."""
-        self._looked_at: Snapshot | None = None
-        """What lay on disk when it was last looked at in full."""
-        self._trace: Trace | None = None
-        """What the file system said of it before it was read; None if that is not known."""
         self._beside = ThreadPoolExecutor(2, thread_name_prefix="beside")
         """Does what only computes, while the writer waits for the disk."""
-        self._lost_since: float | None = None
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
         self._to_withdraw: int | None = None
@@ -191,12 +185,14 @@ class Repository:
             raise Unwritable(f"the history is damaged at revision {number}: other files come out")
         return checked
 
+    @property
+    def missing(self) -> str:
+        """Which file is away, so that nothing is taken up or written; "" while none is."""
+        return self.looking.missing
+
     def on_disk(self) -> Snapshot:
         """What lies on disk now. Raises NotFound or Unwritable."""
-        like = self.head.checked.snapshot if self.head else None
-        return Snapshot.take(
-            self.folder, main=self.main, folder=str(self.folder.path), env=self.env, like=like
-        )
+        return self.looking.read(self.head.checked.snapshot if self.head else None)
 
     # -- changing --------------------------------------------------------------------------
 
@@ -206,8 +202,7 @@ class Repository:
         A broken file stays as it is, and in `drift` until it is right again. Raises Unwritable
         if a good one cannot be recorded: then `unrecorded` says so, and the next look tries again.
 
-        Files are read and compared; not is_thorough: only if the file system says that something
-        was written (which does not see a second write in one tick of its clock).
+        is_thorough: whatever the file system says of the files (`Looking.look`).
         """
         if self.history.trouble and self.history.reopen():
             self._load()
@@ -220,22 +215,11 @@ class Repository:
         self.publisher.clear()
         if self.held is not None:
             return None
-        trace = None if self._looked_at is None else self.folder.trace(self._looked_at)
-        if not is_thorough and trace is not None and trace == self._trace and not self.missing:
-            return None
-        try:
-            snapshot = self.on_disk()
-        except (NotFound, Unwritable) as error:
-            self.missing, self._trace = str(error), None
-            return None
-        self.missing = self._lost(snapshot)
-        if self.missing:
-            self._trace = None
-            return None
-        if self._looked_at is not None and snapshot.is_like(self._looked_at):
-            self._trace = trace
-            return None
         head = self.head
+        like = head.checked.snapshot if head else None
+        snapshot = self.looking.look(like, is_thorough=is_thorough)
+        if snapshot is None:
+            return None
         checked = check(snapshot, self.schema, head.checked if head else None)
         if not checked.is_good:
             self.drift, self.unrecorded = checked, ""
@@ -249,7 +233,7 @@ class Repository:
         else:
             self.head = Head(head.revision, checked)
             self.drift, self.unrecorded = None, ""
-        self._looked_at, self._trace = snapshot, None  # other files may count now: look once more
+        self.looking.saw(snapshot)
         if self.drift is not None:
             return None
         assert self.head is not None
@@ -392,7 +376,7 @@ class Repository:
             try:
                 return self._make(base, made, candidate, origin, force=force)
             except Busy:
-                self._trace = None
+                self.looking.doubt()
                 log.info("%s is being written by somebody else: trying again", self.main)
         raise Busy(f"{self.main} is being written by somebody else: try again")
 
@@ -505,19 +489,6 @@ class Repository:
         )
         return taken.would_include(file)
 
-    def _lost(self, snapshot: Snapshot) -> str:
-        """Files of head that may only be away for a moment; "" when there is none."""
-        gone = set(self.head.checked.snapshot.files) - set(snapshot.files) if self.head else set()
-        if not gone:
-            self._lost_since = None
-            return ""
-        now = self.clock()
-        if self._lost_since is None:
-            self._lost_since = now
-        if now - self._lost_since >= self.vanished_s:
-            return ""
-        return f"{', '.join(sorted(gone))}: there is no such file any more"
-
     def judge(self, checked: Checked, base: Checked, *, force: bool = False) -> None:
         """Raise Refused if a candidate may not be committed on base."""
         bad = [v for v in checked.new_since(base) if not force or v in checked.errors]
@@ -570,7 +541,6 @@ class Repository:
         origin: Origin,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        new = checked.snapshot
         try:
             revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
@@ -588,8 +558,7 @@ class Repository:
             raise
         self.publisher.clear(prepared)
         self.head = Head(revision, checked)
-        self._trace = self._expected(new, prepared)
-        self._looked_at = new
+        self.looking.wrote(checked.snapshot, prepared)
         return self.head
 
     def _begin(self, work: Callable[[], T], size: int) -> Callable[[], T]:
@@ -611,21 +580,6 @@ class Repository:
             for file in changed
             if file in new.files
         }
-
-    def _expected(self, new: Snapshot, prepared: Iterable[Prepared]) -> Trace | None:
-        """What the file system says of new, if that is what we have written; else None.
-
-        Of what we did not write it must say what it said before.
-        """
-        before, now = self._trace, self.folder.trace(new)
-        written = {each.file: each.stamp for each in prepared}
-        if before is None or before.names != now.names or before.files.keys() != now.files.keys():
-            return None
-        for file, found in now.files.items():
-            stamp = written.get(file)
-            if found is None or (found != before.files[file] and found[: len(found) - 1] != stamp):
-                return None
-        return now
 
     def _to_write(self, old: Snapshot, new: Snapshot) -> list[str]:
         """Files that must be written, created or removed, so that new is on disk.
@@ -665,7 +619,7 @@ class Repository:
                 if checked.is_good:
                     message = "edited by hand, and saved again at once"
                     self.head = Head(self._record(checked, Origin.FILE, "", message), checked)
-                    self._looked_at = None
+                    self.looking.saw(None)
                     continue
             if self.state is not None:
                 kept = self.folder.rescue(self.state / "rescued", file, data)
