@@ -19,6 +19,9 @@ from omeconf.store.repository import Head, Precondition
 
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 
+MOST = 10_000
+"""Of so many resources it is remembered what they were."""
+
 Resource = Callable[[Head], Json]
 """What a resource is in a head; raises ApiError 404 if there is no such."""
 
@@ -28,16 +31,31 @@ class Tags:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, int]] = {}
+        self._at: dict[str, tuple[int, str]] = {}
+        """By path, the last revision that was asked about, and the digest of what it has there."""
 
     def of(self, path: str, value: Json, head: Head) -> str:
         """The ETag of the resource at a path."""
-        digest = _digest(value)
+        digest = self._note(path, head, _digest(value))
         known = self._seen.get(path)
         if known is None or known[0] != digest:
-            if len(self._seen) > 10_000:
+            if len(self._seen) > MOST:
                 self._seen.clear()
             known = self._seen[path] = (digest, head.revision.number)
         return f'"{known[1]}-{digest}"'
+
+    def digest(self, path: str, head: Head, resource: Resource) -> str:
+        """The digest in the ETag of the resource at a path; nothing is looked at twice for it."""
+        number, digest = self._at.get(path, (0, ""))
+        if number and number == head.revision.number:
+            return digest
+        return self._note(path, head, _digest(resource(head)))
+
+    def _note(self, path: str, head: Head, digest: str) -> str:
+        if len(self._at) > MOST:
+            self._at.clear()
+        self._at[path] = (head.revision.number, digest)
+        return digest
 
 
 def precondition(request: Request, resource: Resource) -> Precondition | None:
@@ -45,13 +63,15 @@ def precondition(request: Request, resource: Resource) -> Precondition | None:
     header = request.headers.get("If-Match")
     if header is None:
         return None
+    tags: Tags = request.app.state.tags
+    path = request.url.path
 
     def ask(head: Head) -> None:
         if header.strip() == "*":
             resource(head)
             return
         wanted = {tag.rpartition("-")[2] for weak, tag in _TAG.findall(header) if not weak}
-        if _digest(resource(head)) not in wanted:
+        if tags.digest(path, head, resource) not in wanted:
             raise Stale(f"it is not what it was: If-Match is {header}; GET it again")
 
     return ask

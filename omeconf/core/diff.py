@@ -12,10 +12,14 @@ from weakref import ref
 from omeconf.core.effective import EffectiveElement, FoldedItems
 from omeconf.core.fold import APPLICATION, AROUND
 from omeconf.core.lines import hunks, split
+from omeconf.core.patch import window
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import Item, ValueType
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import read
+
+_CONTEXT = 3
+"""Lines that are shown around a difference."""
 
 
 class Kind(enum.StrEnum):
@@ -88,12 +92,26 @@ def unified(old: Snapshot, new: Snapshot) -> str:
 
 
 def unified_text(file: str, old: bytes, new: bytes) -> str:
-    """Unified text for one file; equal lines at both ends are not compared again."""
-    before, after = _lines(old), _lines(new)
-    text = [f"--- a/{file}\n+++ b/{file}\n"] if before != after else []
-    for group in _hunks(_opcodes(old, new)):
+    """Unified text for one file; only what lies between the first and the last difference, and the
+    lines around, is looked at.
+    """
+    if old == new:
+        return ""
+    start, old_end, new_end = window(old, new)
+    for _ in range(_CONTEXT + 1):
+        start = old.rfind(b"\n", 0, max(start - 1, 0)) + 1
+    more = old_end
+    for _ in range(_CONTEXT + 1):
+        more = (old.find(b"\n", more) + 1) or len(old)
+    skipped = old.count(b"\n", 0, start)
+    one, other = old[start:more], new[start : more + new_end - old_end]
+    before, after = _lines(one), _lines(other)
+    text = [f"--- a/{file}\n+++ b/{file}\n"]
+    for group in _hunks(_opcodes(one, other)):
         first, last = group[0], group[-1]
-        text.append(f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@\n")
+        gone = _range(skipped + first[1], skipped + last[2])
+        come = _range(skipped + first[3], skipped + last[4])
+        text.append(f"@@ -{gone} +{come} @@\n")
         for verb, i1, i2, j1, j2 in group:
             if verb == "equal":
                 text += (_line(" ", line) for line in before[i1:i2])
@@ -122,7 +140,7 @@ def _opcodes(before: bytes, after: bytes) -> list[_Opcode]:
     return [*found, ("equal", i, len(old), j, len(new))]
 
 
-def _hunks(opcodes: list[_Opcode], context: int = 3) -> Iterator[list[_Opcode]]:
+def _hunks(opcodes: list[_Opcode], context: int = _CONTEXT) -> Iterator[list[_Opcode]]:
     """Changes with some equal lines around them; long equal stretches part the hunks."""
     hunk: list[_Opcode] = []
     for verb, i1, i2, j1, j2 in opcodes:

@@ -78,6 +78,7 @@ class Snapshot:
         self.logger = logger
         """Logger.xml beside it, which is checked too, but not managed; None if there is none."""
         self._parsed = {f: d for f, d in (parsed or {}).items() if files.get(f) == d.data}
+        self._lines: dict[str, list[str]] = {}
         self._broken: dict[str, NotWellFormed] = {}
         self._older: dict[str, Document] = {}
         """Other states of files that are not parsed yet: they lend what is the same."""
@@ -150,9 +151,11 @@ class Snapshot:
 
     def source_line(self, file: str, line: int) -> str:
         """One line (from 1) of a file, well-formed or not; "" if there is no such line."""
-        data = self.logger if file == LOGGER_FILE and self.logger else self.files.get(file, b"")
-        encoding, _ = encoding_of(data)
-        lines = data.decode(encoding, "replace").removeprefix("\ufeff").split("\n")
+        if file not in self._lines:
+            data = self.logger if file == LOGGER_FILE and self.logger else self.files.get(file, b"")
+            encoding, _ = encoding_of(data)
+            self._lines[file] = data.decode(encoding, "replace").removeprefix("\ufeff").split("\n")
+        lines = self._lines[file]
         return lines[line - 1].rstrip("\r") if 0 < line <= len(lines) else ""
 
     def replace(self, documents: Mapping[str, Document]) -> Snapshot:

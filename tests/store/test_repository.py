@@ -699,3 +699,41 @@ def test_a_save_behind_a_gap_in_the_history(repository: Repository) -> None:
     adopted = repository.adopt()
     assert adopted is not None
     assert (adopted.revision.number, adopted.revision.reverts) == (6, ())
+
+
+def test_nothing_is_read_again_before_an_edit(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system is asked whether anything was written; what we wrote ourselves is known."""
+    repository.adopt()
+    read: list[str] = []
+    real = repository.folder.read
+
+    def reading(file: str) -> bytes:
+        read.append(file)
+        return real(file)
+
+    monkeypatch.setattr(repository.folder, "read", reading)
+    for number in (7, 8, 9):
+        repository.commit(segment(number))
+    assert read == []
+    path = repository.folder.path / "Server.xml"
+    path.write_text(path.read_text().replace("1935", "1936"))
+    assert repository.base().revision.origin is Origin.FILE
+    assert read == ["Server.xml"]
+
+
+def test_a_save_that_the_file_system_does_not_tell_of(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one tick of its clock two writes look like one: the edit is made on the save anyway."""
+    repository.adopt()
+    same = repository.folder.trace(repository.view().checked.snapshot)
+    monkeypatch.setattr(repository.folder, "trace", lambda _: same)
+    path = repository.folder.path / "Server.xml"
+    path.write_text(path.read_text().replace("1935", "1936"))
+    head = repository.commit(segment(9))
+    assert head.revision.number == 3
+    assert repository.history.get(2).origin is Origin.FILE
+    assert "1936" in path.read_text()
+    assert ">9<" in path.read_text()

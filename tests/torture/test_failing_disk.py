@@ -108,7 +108,7 @@ def come_and_go(base: Path) -> None:
     (base / "conf/h/b.xml").write_text(HOST.format("b2"))
     (base / "conf/h/c.xml").write_text(HOST.format("c"))
     gone_for_good = opened(base)
-    gone_for_good.vanished_s = 0.0
+    gone_for_good.looking.vanished_s = 0.0
     gone_for_good.adopt()
     left(gone_for_good)
 
