@@ -7,6 +7,7 @@ wrong usage.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -23,6 +24,9 @@ from omeconf.errors import OmeconfError
 
 DEFAULT_STATE = "/var/lib/omeconf"
 DEFAULT_RUNTIME = "/run/omeconf"
+GARBAGE = (20_000, 10, 10)
+"""When garbage is looked for (`gc.set_threshold`): to check a large file makes many values, and
+most of what is not needed any more is gone without."""
 
 
 def _default_socket() -> Path:
@@ -63,6 +67,7 @@ def main() -> None:
     Keeps one Server.xml valid, takes edits over REST and by hand without losing a byte, and
     restarts only what changed.
     """
+    gc.set_threshold(*GARBAGE)
 
 
 _ENV = click.option(

@@ -43,8 +43,6 @@ log = logging.getLogger(__name__)
 SOCKET_MODE = 0o660
 RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
-GARBAGE = (20_000, 10, 10)
-"""When garbage is looked for; most of ours is gone without, since trees hold nothing above them."""
 SWITCH_S = 0.0001
 """How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
 STOP_S = 30.0
@@ -142,7 +140,6 @@ def serve(places: Places, settings: Settings, *, show_token: bool = False) -> No
     service = open_service(places, settings)
     gc.collect()
     gc.freeze()  # what is there now stays: it need not be looked through again and again
-    gc.set_threshold(*GARBAGE)
     watcher = _watcher(service, settings)
     watcher.start()
     try:

@@ -222,8 +222,9 @@ class Publisher:
 
         What cannot be removed is tried again each time.
         """
-        left = {*self._litter, *(each.temporary for each in prepared)}
-        self._litter.clear()
+        left = {each.temporary for each in prepared}
+        while self._litter:  # another thread may be here, too
+            left.add(self._litter.pop())
         for path in left:
             self._remove(path)
 

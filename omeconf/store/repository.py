@@ -46,7 +46,7 @@ TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
 
 LARGE = 1 << 18
-"""Bytes from which it pays to hash and check on other threads, while they are written."""
+"""Bytes from which it pays to hash, check and clear up on other threads."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -556,7 +556,10 @@ class Repository:
             finally:
                 self._keep(self.publisher.discard(prepared))
             raise
-        self.publisher.clear(prepared)
+        if checked.snapshot.size < LARGE:
+            self.publisher.clear(prepared)
+        else:  # to give a large file's blocks back takes a while, and nobody has to wait for it
+            self._beside.submit(self.publisher.clear, prepared)
         self.head = Head(revision, checked)
         self.looking.wrote(checked.snapshot, prepared)
         return self.head
