@@ -13,10 +13,12 @@ from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.core.snapshot import digest
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
+from omeconf.store import repository as module
 from omeconf.store.history import History
 from omeconf.store.publish import Prepared
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
+from tests.support.daemon import wait_for
 
 APP = path.application("default", "app")
 
@@ -33,8 +35,13 @@ def opened(folder: Path) -> Repository:
     return repository
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
+@pytest.fixture(params=["small", "large"])
+def repository(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Repository]:
+    """A repository; also one for which every file is so large that threads beside it help."""
+    if request.param == "large":
+        monkeypatch.setattr(module, "LARGE", 0)
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/Server.xml").write_text(MINIMAL)
     repository = opened(tmp_path)
@@ -44,6 +51,10 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
 
 def write(repository: Repository, text: str) -> None:
     (repository.folder.path / "Server.xml").write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def live(repository: Repository) -> str:
@@ -430,9 +441,9 @@ def test_rollback_brings_files_back(repository: Repository) -> None:
     repository.adopt()
     assert repository.view().revision.number == 3
     repository.rollback(2)
-    assert sorted(path.name for path in conf.iterdir()) == ["Server.xml", "h1.xml"]
+    wait_for(lambda: names(conf) == ["Server.xml", "h1.xml"], "the files of revision 2")
     repository.rollback(3)
-    assert sorted(path.name for path in conf.iterdir()) == ["Server.xml", "h2.xml"]
+    wait_for(lambda: names(conf) == ["Server.xml", "h2.xml"], "the files of revision 3")
     repository.rollback(1)
     assert live(repository) == MINIMAL
     assert (conf / "h2.xml").exists(), "nothing includes it now, so it stays"
@@ -631,7 +642,7 @@ def test_a_record_that_cannot_be_withdrawn(
         with pytest.raises(Unwritable):
             repository.commit(segment(4))
     assert repository.commit(segment(5)).revision.number == 2
-    assert not list(repository.folder.path.glob(".omeconf*"))
+    wait_for(lambda: not list(repository.folder.path.glob(".omeconf*")), "what lies about to go")
 
 
 def test_a_save_that_was_overtaken(repository: Repository) -> None:
