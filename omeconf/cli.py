@@ -24,7 +24,7 @@ from omeconf.errors import OmeconfError
 
 DEFAULT_STATE = "/var/lib/omeconf"
 DEFAULT_RUNTIME = "/run/omeconf"
-GARBAGE = (20_000, 10, 10)
+GARBAGE = (10_000, 10, 10)
 """When garbage is looked for (`gc.set_threshold`): to check a large file makes many values, and
 most of what is not needed any more is gone without."""
 

@@ -80,6 +80,10 @@ def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol
             """Whether no request is being read: the one before was read to its end."""
             self.is_heading = False
             """Whether a request is being read whose headers have not ended."""
+            self.is_reading = False
+            """Whether what has come is being looked at."""
+            self.rests_since = 0.0
+            """When the last answer ended, by the clock of the loop."""
             self.has_begun = False
             """Whether a request began in the bytes that are being read."""
             self.patience: asyncio.TimerHandle | None = None
@@ -88,11 +92,19 @@ def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.wait(None)
+            if self.timeout_keep_alive_task is not None:
+                self.timeout_keep_alive_task.cancel()
             super().connection_lost(exc)
+
+        def _unset_keepalive_if_required(self) -> None:
+            """Nothing: one timer for all requests of a connection looks how long it has rested."""
 
         def data_received(self, data: bytes) -> None:
             was_heading, self.has_begun = self.is_heading, False
+            self.is_reading = True
             super().data_received(data)
+            self.is_reading = False
+            self.wait_for_rest_of_body()
             is_waiting = self.is_heading or (self.is_idle and not self.has_begun)
             if is_waiting and self.patience is None:
                 self.wait(settings.header_timeout_s)  # most requests are whole, and need no timer
@@ -124,10 +136,29 @@ def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol
             self.is_idle = True
             self.wait(None)
             super().on_message_complete()
+            is_answered = self.cycle is not None and self.cycle.response_complete
+            if is_answered and self.timeout_keep_alive_task is None:
+                self.rests_since = self.loop.time()
+                self.look_again(self.timeout_keep_alive)
 
         def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if not self.is_idle and self.patience is None:
+            self.server_state.total_requests += 1
+            if self.transport.is_closing():
+                return
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self.rests_since = self.loop.time()
+                if self.timeout_keep_alive_task is None:
+                    self.look_again(self.timeout_keep_alive)
+            self.wait_for_rest_of_body()
+
+        def wait_for_rest_of_body(self) -> None:
+            """Of a request that has been answered already; most are read to the end by then."""
+            if self.is_idle or self.is_heading or self.is_reading or self.patience is not None:
+                return
+            if self.cycle is not None and self.cycle.response_complete:
                 self.wait(settings.body_timeout_s)
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -141,7 +172,25 @@ def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol
                 self.own_headers = own, b"".join(b"%s: %s\r\n" % each for each in own)
             cycle.response_started = cycle.response_complete = True
             self.joined.write_whole(b"".join((status, self.own_headers[1], *rest)))
-            self.on_response_complete()
+            if self.pipeline:
+                self.loop.call_soon(self.on_response_complete)  # however many are waiting
+            else:
+                self.on_response_complete()
+
+        def look_again(self, seconds: float) -> None:
+            """Look after so many seconds whether the connection has rested too long."""
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.end_of_rest)
+
+        def end_of_rest(self) -> None:
+            self.timeout_keep_alive_task = None
+            is_at_work = self.cycle is not None and not self.cycle.response_complete
+            if is_at_work or not self.is_idle or self.pipeline:
+                return  # the end of that begins a rest
+            left_s = self.rests_since + self.timeout_keep_alive - self.loop.time()
+            if left_s > 0:
+                self.look_again(left_s)
+            else:
+                self.timeout_keep_alive_handler()
 
         def count(self, more: int) -> None:
             self.header_bytes += more

@@ -24,7 +24,7 @@ from omeconf.core.values import expand
 from omeconf.core.violation import Severity, Violation
 from omeconf.errors import NotFound
 
-_AT_HAND: deque[EffectiveElement] = deque(maxlen=64)
+_AT_HAND: deque[EffectiveElement] = deque(maxlen=32)
 """Applications by themselves that were looked into last: about 40 KB each."""
 IGNORE_SINCE: Release = (0, 15, 13)
 _WILDCARD = re.compile(r"[*?]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,27 @@ def test_pipelined(client: socket.socket) -> None:
         client.sendall(request(path))
         again.append(answer(client)[1])
     assert bodies == again
+
+
+def test_many_pipelined(client: socket.socket) -> None:
+    """However many known ones wait behind one that takes longer."""
+    client.sendall(request())
+    _, wanted = answer(client)
+    many = 700
+    client.sendall(request("/v1/vhosts?new=1") + request() * many)
+    assert answer(client)[1] != wanted
+    assert {answer(client)[1] for _ in range(many)} == {wanted}
+
+
+def test_resting(daemon: Daemon) -> None:
+    """A connection is kept for some seconds behind its last answer, and then closed."""
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:
+        for _ in range(2):
+            client.sendall(request())
+            answer(client)
+        began = time.monotonic()
+        assert client.recv(1) == b""
+        assert time.monotonic() - began > 3
 
 
 def test_304(client: socket.socket) -> None:
