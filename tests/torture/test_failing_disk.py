@@ -454,7 +454,7 @@ def test_a_folder_that_cannot_be_listed(base: Path, monkeypatch: pytest.MonkeyPa
     several(base)
     now = [7.0]
     repository = opened(base)
-    repository.clock = lambda: now[0]
+    repository.looking.clock = lambda: now[0]
     number = repository.view().revision.number
     disk = Disk(monkeypatch)
     for _ in range(3):

@@ -205,7 +205,8 @@ def storm(folder: Path, edits: int, seed: int) -> None:
     values = [save["value"] for save in writer.saves if save["value"]]
     wanted = [save["value"] for save in saves if save["value"]]
     assert value_of(THEIRS, end) in values[values.index(wanted[-1]) :]
-    assert failed <= max(1, len(saves) / 50)
+    gave_up = {save["way"] for save in writer.saves if save["error"]}
+    assert gave_up <= {"vim_renames", "vim_copies"}, "vim sees that another edit came, and says so"
     assert len(taken) >= 0.95 * edits, f"{len(refused)} refused"
     assert not list(daemon.conf.glob(".omeconf-*"))
     record("edits against a manual writer", f"seed {seed}", edits, saves=len(saves))
