@@ -245,7 +245,8 @@ def test_random_edits(seed: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=600, deadline=None)
+@pytest.mark.timeout(900)
+@settings(max_examples=400, deadline=None)
 @given(st.integers(0, 2**32))
 def test_thousands_of_random_edits(seed: int) -> None:
     """The same, for minutes."""
