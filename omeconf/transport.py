@@ -108,7 +108,7 @@ def protocol(settings: Api, known: Known | None = None) -> type[asyncio.Protocol
             is_waiting = self.is_heading or (self.is_idle and not self.has_begun)
             if is_waiting and self.patience is None:
                 self.wait(settings.header_timeout_s)  # most requests are whole, and need no timer
-            if was_heading and self.is_heading:
+            if was_heading and self.is_heading and not self.has_begun:
                 self.unended_bytes += len(data)  # the parser keeps what has no end yet
                 if self.unended_bytes > MOST_HEADER_BYTES:
                     self.transport.close()

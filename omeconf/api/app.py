@@ -262,8 +262,9 @@ class Application:
                     ),
                 ]
                 start = message
-            elif key is not None and (head := wanted(scope)) is not None:
-                self.remember(key, head, start, message, scope["route_path"])
+            elif key is not None and (found := wanted(scope)) is not None and found is head:
+                # what was authorized by another head is answered once, and not again
+                self.remember(key, found, start, message, scope["route_path"])
             await send(message)
 
         try:
@@ -289,7 +290,7 @@ class Application:
             return None
         found.count(time.monotonic() - began)
         number = b"omeconf-request-id: %016x\r\n" % getrandbits(64)
-        return [found.status_line, number, found.text]
+        return [found.status_line, number, found.lines, found.body]
 
     def remember(self, key: Key, head: Head, start: Message, message: Message, route: str) -> None:
         """Keep an answer that is whole."""

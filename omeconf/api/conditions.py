@@ -10,9 +10,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from weakref import ref
 
 from starlette.requests import Request
 
+from omeconf.core.check import Checked
 from omeconf.core.mapping import Json
 from omeconf.errors import Stale
 from omeconf.store.repository import Head, Precondition
@@ -31,55 +33,58 @@ class Tags:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, int]] = {}
-        self._at: dict[str, tuple[int, str]] = {}
-        """By path, the last revision that was asked about, and the digest of what it has there."""
+        self._at: dict[str, tuple[ref[Checked], str]] = {}
+        """By name of a resource, the last head asked about, and the digest that it has there."""
 
-    def of(self, path: str, value: Json, head: Head) -> str:
-        """The ETag of the resource at a path."""
-        digest = self._note(path, head, _digest(value))
-        known = self._seen.get(path)
+    def of(self, name: str, value: Json, head: Head) -> str:
+        """The ETag of a resource; its name is its path, or says which of several is there."""
+        digest = self._note(name, head, _digest(value))
+        known = self._seen.get(name)
         if known is None or known[0] != digest:
             if len(self._seen) > MOST:
                 self._seen.clear()
-            known = self._seen[path] = (digest, head.revision.number)
+            known = self._seen[name] = (digest, head.revision.number)
         return f'"{known[1]}-{digest}"'
 
-    def digest(self, path: str, head: Head, resource: Resource) -> str:
-        """The digest in the ETag of the resource at a path; nothing is looked at twice for it."""
-        number, digest = self._at.get(path, (0, ""))
-        if number and number == head.revision.number:
-            return digest
-        return self._note(path, head, _digest(resource(head)))
+    def digest(self, name: str, head: Head, resource: Resource) -> str:
+        """The digest in the ETag of a resource; nothing is looked at twice for it."""
+        known = self._at.get(name)
+        if known is not None and known[0]() is head.checked:
+            return known[1]
+        return self._note(name, head, _digest(resource(head)))
 
-    def _note(self, path: str, head: Head, digest: str) -> str:
+    def _note(self, name: str, head: Head, digest: str) -> str:
         if len(self._at) > MOST:
             self._at.clear()
-        self._at[path] = (head.revision.number, digest)
+        self._at[name] = (ref(head.checked), digest)
         return digest
 
 
-def precondition(request: Request, resource: Resource) -> Precondition | None:
-    """What If-Match asks of the head a change is made on; None if it asks nothing."""
+def precondition(request: Request, resource: Resource, name: str = "") -> Precondition | None:
+    """What If-Match asks of the head a change is made on; None if it asks nothing.
+
+    name: as `Tags.of` has it, if that is not the path.
+    """
     header = request.headers.get("If-Match")
     if header is None:
         return None
     tags: Tags = request.app.state.tags
-    path = request.url.path
+    name = name or request.url.path
 
     def ask(head: Head) -> None:
         if header.strip() == "*":
             resource(head)
             return
         wanted = {tag.rpartition("-")[2] for weak, tag in _TAG.findall(header) if not weak}
-        if tags.digest(path, head, resource) not in wanted:
+        if tags.digest(name, head, resource) not in wanted:
             raise Stale(f"it is not what it was: If-Match is {header}; GET it again")
 
     return ask
 
 
-def must_match(request: Request, head: Head, resource: Resource) -> None:
+def must_match(request: Request, head: Head, resource: Resource, name: str = "") -> None:
     """Raise Stale if what If-Match asks for is not so now: that needs no body and no writer."""
-    condition = precondition(request, resource)
+    condition = precondition(request, resource, name)
     if condition is not None:
         condition(head)
 

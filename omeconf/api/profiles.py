@@ -56,7 +56,8 @@ async def create(request: Request) -> Response:
     vhost, app = request.path_params["vhost"], request.path_params["app"]
     must_match(request, service_of(request).view(), names)
     body = read_body(await request.body())
-    application = find_application(service_of(request).view(), vhost, app)
+    head = service_of(request).view()  # held as long as something of it is looked at
+    application = find_application(head, vhost, app)
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
     must_be_few(body)

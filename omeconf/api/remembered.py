@@ -20,7 +20,9 @@ from omeconf.store.repository import Head
 MOST = 4096
 """So many answers are kept."""
 MOST_BYTES = 16 << 20
-"""So many bytes of bodies are kept, all together."""
+"""So many bytes of requests and answers are kept, all together."""
+MOST_ASKED = 4096
+"""Bytes of headers; a request with more is not remembered."""
 _WANTED = "omeconf.remember"
 
 Key = tuple[Any, ...]
@@ -29,7 +31,7 @@ Key = tuple[Any, ...]
 class Answer:
     """One answer, but for its request id."""
 
-    __slots__ = ("body", "count", "headers", "start", "status_line", "text")
+    __slots__ = ("body", "count", "headers", "lines", "start", "status_line")
 
     def __init__(self, start: Message, body: bytes, count: Callable[[float], None]) -> None:
         self.start = start
@@ -39,9 +41,8 @@ class Answer:
         """Counts that it was given, after so many seconds."""
         status = HTTPStatus(start["status"])
         self.status_line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
-        lines = b"".join(b"%s: %s\r\n" % each for each in self.headers)
-        self.text = lines + b"\r\n" + body
-        """Headers and body as they are sent."""
+        self.lines = b"".join(b"%s: %s\r\n" % each for each in self.headers) + b"\r\n"
+        """The headers as they are sent."""
 
 
 class Remembered:
@@ -58,12 +59,16 @@ class Remembered:
 
     def keep(self, key: Key, head: Head, answer: Answer) -> None:
         """Keep an answer that was given for a head."""
-        is_full = len(self._answers) >= MOST or self._bytes + len(answer.body) > MOST_BYTES
+        asked = sum(len(name) + len(value) for name, value in key[-1])
+        if asked > MOST_ASKED:
+            return
+        size = asked + len(key[0]) + len(key[1]) + 2 * len(answer.lines) + len(answer.body)
+        is_full = len(self._answers) >= MOST or self._bytes + size > MOST_BYTES
         if head is not self._head or is_full:
             self._answers.clear()
             self._head, self._bytes = head, 0
         self._answers[key] = answer
-        self._bytes += len(answer.body)
+        self._bytes += size
 
 
 def key_of(scope: Scope) -> Key:

@@ -64,7 +64,8 @@ async def app_action(request: Request) -> Response:
     if action not in APP_ACTIONS:
         raise ApiError(404, "Controller not found")
     if action in NEEDED:
-        application = find_application(service_of(request).view(), vhost, app)
+        head = service_of(request).view()  # held as long as something of it is looked at
+        application = find_application(head, vhost, app)
         if not any(application.below(f"Publishers/{name}") for name in NEEDED[action]):
             raise ApiError(
                 404,

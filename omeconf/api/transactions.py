@@ -102,7 +102,7 @@ async def put_document(request: Request) -> Response:
     service = service_of(request)
     before = service.view()
     file = request.query_params.get("file", before.checked.snapshot.main)
-    condition = precondition(request, lambda head: _text(head, file))
+    condition = precondition(request, lambda head: _text(head, file), f"file:{file}")
     if condition is None:
         raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
     condition(before)

@@ -154,7 +154,8 @@ class Checked:
             found += self._in_frame(severities)
             but = None
         for place in self.noted:
-            if but is not None and id(place.block) in but.blocks:
+            where = str(place.applications.path), id(place.block)
+            if but is not None and where in but.blocks:
                 continue
             verdict: Verdict = place.block.verdict
             on = (each for each in verdict.on(self.frame.bound) if each.severity in severities)
@@ -172,10 +173,14 @@ class Checked:
                 yield replace(violation, line=line, column=column)
 
     @cached_property
-    def blocks(self) -> frozenset[int]:
-        """Which folded applications there are, by their identities."""
-        around = _around(self.root)
-        return frozenset(id(block) for each in around for block in _blocks(each)[1])
+    def blocks(self) -> frozenset[tuple[str, int]]:
+        """Which folded applications there are, by the path around them and their identities."""
+        return frozenset(
+            (path, id(block))
+            for applications in _around(self.root)
+            for path in (str(applications.path),)
+            for block in _blocks(applications)[1]
+        )
 
 
 def check(snapshot: Snapshot, schema: Schema, like: Checked | None = None) -> Checked:

@@ -145,26 +145,16 @@ def duplicates(
     node: EffectiveElement, item: Item, written: Sequence[Element]
 ) -> Iterator[Violation]:
     """All but the first of an element that may be written once."""
-    first, _ = node.document.place(written[0].start)
     for place, other in enumerate(written[1:], 2):
-        line, _ = node.document.place(other.start)
-        above = _above(line - first)
         yield at(
             node.document,
             other,
             f"{node.place_path}/{item.name}[{place}]",
             Severity.WARNING,
             "duplicate-element",
-            f"a second <{item.name}> is not read: the one {above} counts",
+            f"a second <{item.name}> is not read: the first one counts",
             hint="merge the two, or delete one",
         )
-
-
-def _above(lines: int) -> str:
-    """Where something is that stands some lines above: wherever both may be."""
-    if not lines:
-        return "before it"
-    return f"{lines} line{'s' * (lines > 1)} above"
 
 
 def at(

@@ -223,8 +223,9 @@ class Publisher:
         What cannot be removed is tried again each time.
         """
         left = {each.temporary for each in prepared}
-        while self._litter:  # another thread may be here, too
-            left.add(self._litter.pop())
+        with suppress(KeyError):  # another thread may be here, too
+            while True:
+                left.add(self._litter.pop())
         for path in left:
             self._remove(path)
 

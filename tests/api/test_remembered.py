@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from omeconf.api import app, auth
 from omeconf.core.parse import Parser
 from omeconf.settings import Api, Settings
-from tests.support.api import APP, APPS, LISTENING, OWN, ROLES, SECRET, ApiInProcess, basic
+from tests.support.api import APP, APPS, LISTENING, OWN, ROLES, SECRET, SERVER, ApiInProcess, basic
 from tests.support.daemon import SETTINGS, TOKEN, Daemon, wait_for
 
 OWN_ID = re.compile(rb"omeconf-request-id: [0-9a-f]{16}\r\n")
@@ -166,6 +168,52 @@ def test_each_sees_their_own(api: ApiInProcess) -> None:
             assert (SECRET in found.text) == may_see, token
         for headers in ({}, {"Authorization": basic("wrong")}):
             assert api.client.get("/v1/vhosts/default", headers=headers).status_code == 401
+
+
+def test_a_token_that_is_changed_meanwhile(
+    api: ApiInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered to the old token, while it was changed, is not answered to it again."""
+    real = auth.authorize
+
+    def authorize(*args: object, **options: object) -> object:
+        found = real(*args, **options)  # type: ignore[arg-type]
+        api.file.write_text(api.text.replace("s3cret", "n3wer!"))
+        api.service.submit(api.service.tick, is_thorough=True).result()
+        return found
+
+    headers = {"Authorization": basic("s3cret")}
+    monkeypatch.setattr(app, "authorize", authorize)
+    api.client.get(APP, headers=headers)
+    monkeypatch.setattr(app, "authorize", real)
+    assert api.client.get(APP, headers=headers).status_code == 401
+
+
+def test_chunks_of_whole_requests(client: socket.socket) -> None:
+    """However much comes at once, and wherever it is cut: only headers need an end."""
+    one = request()
+    many = 3 * 40_000 // len(one)
+    data = one * many
+    sender = threading.Thread(target=client.sendall, args=(data,))
+    sender.start()
+    assert len({answer(client)[1] for _ in range(many)}) == 1
+    sender.join()
+
+
+def test_files_have_their_own_etags(tmp_path: Path) -> None:
+    """The ETag of one file says nothing about another."""
+    host = "<VirtualHost><Name>h</Name><Host><Names><Name>h</Name></Names></Host></VirtualHost>"
+    text = SERVER.replace("<VirtualHosts>", '<VirtualHosts><VirtualHost include="h.xml"/>')
+    with ApiInProcess(tmp_path, text=text, files={"h.xml": host}) as api:
+        main, other = f"{OWN}/document", f"{OWN}/document?file=h.xml"
+        tags = {path: api.etag(path) for path in (main, other)}
+        for path, data in ((main, text), (other, host)):
+            for tag in tags.values():
+                wanted = 200 if tag == tags[path] else 412
+                separator = "&" if "?" in path else "?"
+                found = api.call("PUT", f"{path}{separator}dryRun=true", data,
+                                 headers={"If-Match": tag})  # fmt: skip
+                assert found.status_code == wanted, (path, tag, found.text)
 
 
 def test_counted(api: ApiInProcess) -> None:

@@ -10,6 +10,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.core.violation import Severity
 from omeconf.errors import NotFound
 from omeconf.store.disk import Folder
+from omeconf.store.sources import Recorded
 from tests.support import EXAMPLES, MINIMAL, SHARED, checked, codes, schema, shared
 from tests.support.values import configuration, read_table
 
@@ -206,3 +207,23 @@ def test_numbers_beyond_all_bounds() -> None:
     found = checked(MINIMAL.replace(">6<", f">{'1' * 400}<"))
     assert codes(found) == ["odd-value"]
     assert found.violations[0].hint == "the engine takes it as 0.0"
+
+
+def test_what_is_new_since_a_base() -> None:
+    """A duplicate stays the same one whatever comes between; a copy elsewhere is new."""
+    twice = MINIMAL.replace("</Publishers>\n\t\t\t\t</Application>",
+                            "</Publishers>\n\t\t\t\t<Publishers/></Application>")  # fmt: skip
+    base = checked(twice)
+    assert [v.code for v in base.violations] == ["duplicate-element"]
+    longer = twice.replace("<LLHLS>", "<LLHLS>\n<ChunkDuration>0.5</ChunkDuration>", 1)
+    older = base.snapshot
+    source = Recorded({"Server.xml": longer.encode()})
+    taken = Snapshot.take(source, folder=older.folder, env=older.env, like=older)
+    assert check(taken, schema(), base).new_since(base) == ()
+    start, end = twice.index("<VirtualHost>"), twice.index("</VirtualHost>")
+    copy = twice[start:end].replace("default", "copy").replace("*", "copy.example")
+    copied = twice[:end] + "</VirtualHost>" + copy + twice[end:]
+    source = Recorded({"Server.xml": copied.encode()})
+    taken = Snapshot.take(source, folder=older.folder, env=older.env, like=older)
+    (new,) = check(taken, schema(), base).new_since(base)
+    assert "VirtualHost[2]" in new.path

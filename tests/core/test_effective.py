@@ -44,7 +44,7 @@ def test_only_the_first_of_a_singleton_counts() -> None:
     text = MINIMAL.replace("</LLHLS>", "</LLHLS><LLHLS><Nonsense/></LLHLS>")
     found = checked(text)
     assert codes(found) == ["duplicate-element"]
-    assert "the one 2 lines above counts" in found.violations[0].message
+    assert "the first one counts" in found.violations[0].message
 
 
 def test_list_includes() -> None:
