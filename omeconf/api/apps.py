@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -61,7 +63,7 @@ def find_application(head: Head, virtual_host: str, name: str) -> EffectiveEleme
             return head.checked.root.find(path.application(host.key or "", name))
     except NotFound:
         pass
-    known = [each.key or "" for each in host.every("Applications/Application")]
+    known = [each or "" for each in _written(host)]
     text = f"Could not find the application: [{virtual_host}/{name}]"
     raise not_found(text, name, known) from None
 
@@ -98,7 +100,7 @@ async def create(request: Request) -> Response:
     host = find_virtual_host(head, vhost)
     if not isinstance(body, list):
         raise ApiError(400, "Request body must be an array")
-    taken = {application.key for application in host.every("Applications/Application")}
+    taken = set(_written(host))
     batch: list[Wanted] = []
     must_be_few(body)
     for item in body:
@@ -166,12 +168,17 @@ async def delete(request: Request) -> Response:
     return answer(headers=written.headers)
 
 
+def _written(host: EffectiveElement) -> Sequence[str | None]:
+    """The names of all applications of a virtual host; none is looked into for it."""
+    around = host.first("Applications")
+    return around.keys("Application") if around is not None else ()
+
+
 def _names(request: Request) -> Resource:
     vhost = request.path_params["vhost"]
 
     def names(head: Head) -> Json:
         host = find_virtual_host(head, vhost)
-        found = [application.key or "" for application in host.every("Applications/Application")]
-        return [name for name in found if name != TEMPLATE]
+        return [name or "" for name in _written(host) if name != TEMPLATE]
 
     return names

@@ -101,9 +101,7 @@ def _names(head: Head) -> Json:
 
 
 def _show(head: Head, name: str, *, hides: bool = False) -> Json:
-    shown: dict[str, Json] = to_json(find_virtual_host(head, name), hide_secrets=hides)
-    shown.pop("applications", None)
-    return shown
+    return to_json(find_virtual_host(head, name), hide_secrets=hides, but="Applications")
 
 
 def _must_be_writable(request: Request, name: str) -> None:

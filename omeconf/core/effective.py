@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, overload
-from weakref import WeakValueDictionary, ref
+from typing import Any, Protocol, TypeVar
+from weakref import ref
 
 from omeconf.core.document import Document
 from omeconf.core.fold import Block, Folded, FoldedChildren, Names
-from omeconf.core.once import LOOKING
+from omeconf.core.once import LOOKING, MadeOnce
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import NEWEST, Item, Release
@@ -24,6 +24,7 @@ from omeconf.core.values import expand
 from omeconf.core.violation import Severity, Violation
 from omeconf.errors import NotFound
 
+T = TypeVar("T")
 _AT_HAND: deque[EffectiveElement] = deque(maxlen=32)
 """Applications by themselves that were looked into last: about 40 KB each."""
 IGNORE_SINCE: Release = (0, 15, 13)
@@ -109,21 +110,13 @@ class EffectiveElement:
     def document(self) -> Document:
         """The file in which its content stands."""
         found = self._document
-        if isinstance(found, ref):
-            held = found()
-            assert held is not None, "hold the root of a tree while its elements are used"
-            return held
-        return found
+        return _held(found) if isinstance(found, ref) else found
 
     @property
     def parent(self) -> EffectiveElement | None:
         """The element around it; None for the root."""
         found = self._parent
-        if isinstance(found, ref):
-            held = found()
-            assert held is not None, "hold the root of a tree while its elements are used"
-            return held
-        return found
+        return _held(found) if isinstance(found, ref) else found
 
     @property
     def written(self) -> set[str]:
@@ -332,24 +325,26 @@ def keep_at_hand(block: Block, tree: EffectiveElement) -> None:
     _AT_HAND.append(tree)
 
 
-class FoldedItems(Sequence[EffectiveElement]):
+class FoldedItems(MadeOnce[EffectiveElement]):
     """Folded applications as the engine sees them, each made when it is asked for."""
 
     def __init__(
         self, parent: EffectiveElement, item: Item, elements: FoldedChildren, filler: Filler
     ) -> None:
+        super().__init__()
         self._parent = ref(parent)
         self._item = item
         self._elements = elements
         self._filler = filler
-        self._made: WeakValueDictionary[int, EffectiveElement] = WeakValueDictionary()
+
+    @property
+    def _around(self) -> EffectiveElement:
+        return _held(self._parent)
 
     @property
     def path(self) -> Path:
         """The address of the element around them."""
-        parent = self._parent()
-        assert parent is not None, "hold the root of a tree while its elements are used"
-        return parent.path
+        return self._around.path
 
     @property
     def names(self) -> Names:
@@ -364,25 +359,13 @@ class FoldedItems(Sequence[EffectiveElement]):
     def __len__(self) -> int:
         return len(self._elements)
 
-    @overload
-    def __getitem__(self, index: int) -> EffectiveElement: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[EffectiveElement]: ...
-    def __getitem__(self, index: int | slice) -> EffectiveElement | Sequence[EffectiveElement]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        with LOOKING:
-            found = self._made.get(number)
-            if found is None:
-                parent, element = self._parent(), self._elements[number]
-                assert parent is not None, "hold the root of a tree while its elements are used"
-                found = EffectiveElement(
-                    self._item, parent.document, element, parent=parent, site=element,
-                    filler=self._filler,
-                )  # fmt: skip
-                found.place = number + 1
-                self._made[number] = found
+    def _make(self, number: int) -> EffectiveElement:
+        parent, element = self._around, self._elements[number]
+        found = EffectiveElement(
+            self._item, parent.document, element, parent=parent, site=element,
+            filler=self._filler,
+        )  # fmt: skip
+        found.place = number + 1
         return found
 
     def alone(self, number: int) -> EffectiveElement:
@@ -401,6 +384,13 @@ class FoldedItems(Sequence[EffectiveElement]):
         if start <= number < (len(self) if stop is None else stop) and self[number] is value:
             return number
         raise ValueError(f"{value!r} is not among them")
+
+
+def _held(found: ref[T]) -> T:
+    """What something refers to that does not hold it."""
+    held = found()
+    assert held is not None, "hold the root of a tree while its elements are used"
+    return held
 
 
 def _first_with(children: Sequence[EffectiveElement], key: str) -> EffectiveElement | None:

@@ -16,10 +16,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
-from weakref import WeakValueDictionary, ref
+from typing import Any
+from weakref import ref
 
-from omeconf.core.once import LOOKING
+from omeconf.core.once import LOOKING, MadeOnce
 from omeconf.core.parse import BLANKS, MAX_DEPTH, Element, Parser, Text
 from omeconf.errors import NotWellFormed
 
@@ -94,14 +94,14 @@ class Folded(Element):
         return object.__getattribute__(self, name)
 
 
-class FoldedChildren(Sequence[Element]):
+class FoldedChildren(MadeOnce[Element]):
     """The applications of one run as elements, each made when it is asked for."""
 
     def __init__(self, run: Run, start: int, parent: Element) -> None:
+        super().__init__()
         self._run = ref(run)
         self._start = start
         self._parent = parent
-        self._made: WeakValueDictionary[int, Folded] = WeakValueDictionary()
 
     @property
     def run(self) -> Run:
@@ -113,20 +113,9 @@ class FoldedChildren(Sequence[Element]):
     def __len__(self) -> int:
         return len(self.run.blocks)
 
-    @overload
-    def __getitem__(self, index: int) -> Element: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Element]: ...
-    def __getitem__(self, index: int | slice) -> Element | Sequence[Element]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        with LOOKING:
-            found = self._made.get(number)
-            if found is None:
-                start = self._start + self.run.starts[number]
-                found = self._made[number] = Folded(self.run.blocks[number], start, self._parent)
-        return found
+    def _make(self, number: int) -> Element:
+        start = self._start + self.run.starts[number]
+        return Folded(self.run.blocks[number], start, self._parent)
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """The number of an element."""

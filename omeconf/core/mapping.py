@@ -40,11 +40,15 @@ Leaf = Callable[[EffectiveElement], Json]
 
 
 def to_json(
-    node: EffectiveElement, *, hide_secrets: bool = False, leaf: Leaf | None = None
+    node: EffectiveElement,
+    *,
+    hide_secrets: bool = False,
+    leaf: Leaf | None = None,
+    but: str = "",
 ) -> Json:
     """An element and all below it as JSON. An object gives a dict, a leaf a scalar.
 
-    leaf: how a leaf is shown; as it is written, unless told.
+    leaf: how a leaf is shown; as it is written, unless told. but: a child that is not looked at.
     """
     item = node.item
     if item.type is not None:
@@ -64,7 +68,7 @@ def to_json(
         return [entry(child) for child in node.all(flat.name)]
     result: dict[str, Json] = {}
     for name, child_item in item.children.items():
-        found = node.all(name)
+        found = node.all(name) if name != but else ()
         if child_item.is_list and found:
             result[child_item.json] = [entry(child) for child in found]
         elif found:

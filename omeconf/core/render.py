@@ -29,8 +29,9 @@ def application_body(application: EffectiveElement, snapshot: Snapshot) -> dict[
 
 def virtual_host_body(host: EffectiveElement, snapshot: Snapshot) -> dict[str, Json]:
     """A virtual host as POST /v1/vhosts wants it, without its applications. Raises Refused."""
-    body: dict[str, Json] = to_json(host, leaf=lambda node: _value(node, snapshot))
-    body.pop("applications", None)
+    body: dict[str, Json] = to_json(
+        host, leaf=lambda node: _value(node, snapshot), but="Applications"
+    )
     return body
 
 

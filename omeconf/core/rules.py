@@ -17,7 +17,6 @@ from omeconf.core.violation import Severity, Violation
 Env = Mapping[str, str] | None
 Rule = Callable[[EffectiveElement, Env], Iterator[Violation]]
 
-
 PROFILES = "OutputProfiles/OutputProfile"
 """From an application."""
 
