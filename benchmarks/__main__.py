@@ -56,6 +56,8 @@ def _parsed() -> argparse.Namespace:
     unknown = set(given.only.split(",")) - set(GROUPS)
     if unknown:
         parser.error(f"there is no group {', '.join(unknown)}; there is: {', '.join(GROUPS)}")
+    if not all(size.isdecimal() and int(size) for size in given.sizes.split(",")):
+        parser.error(f'--sizes are numbers of applications, such as 1,10,100, not "{given.sizes}"')
     if given.quick:
         given.sizes, given.edits, given.wrk_seconds = "1,10,100", 30, 1
     return given
