@@ -96,6 +96,7 @@ class Service:
         self.on_head: list[Callable[[], None]] = []
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        repository.afterwards = self._afterwards
         self._to_revert: list[Job] = []
         """Failed reloads whose revisions could not be taken back yet."""
         self._unasked = 0
@@ -176,6 +177,13 @@ class Service:
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have work done on the writer."""
         return self._writer.submit(work, *args, **kwargs)
+
+    def _afterwards(self, work: Callable[[], None]) -> None:
+        """Have the writer do something that no answer waits for."""
+        try:
+            self.submit(work)
+        except RuntimeError:  # it is being shut down
+            work()
 
     # -- reading, from any thread ----------------------------------------------------------
 

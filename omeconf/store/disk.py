@@ -1,21 +1,20 @@
-"""Reading a configuration folder; and the small steps at the disk that publishing needs."""
+"""Reading a configuration folder, and keeping it for ourselves."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
-import signal
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from omeconf.core.schema import Schema, parse_release
 from omeconf.core.snapshot import LOGGER_FILE, Snapshot
-from omeconf.errors import BadSettings, Busy, Conflict, NotFound, Unwritable
+from omeconf.errors import BadSettings, Conflict, NotFound, Unwritable
+from omeconf.store.steps import is_open_for_writing, sync_folder
 
 PREFIX, SUFFIX, UNFINISHED = ".omeconf-", ".tmp", ".part"
 """How our own files are named while they lie in a configuration folder."""
@@ -111,6 +110,11 @@ class Folder:
             return None
         return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
+    def written(self, file: str) -> int:
+        """When a file was last written, in ns since the epoch; 0 if it is not there."""
+        found = self._stat(file)
+        return found[3] if found else 0
+
     def age(self, file: str, now: float) -> float:
         """Seconds since a file was last written; infinite if it is not there."""
         try:
@@ -127,14 +131,7 @@ class Folder:
 
     def is_being_written(self, file: str) -> bool:
         """Whether somebody has a file open for writing now, as far as that can be known."""
-        try:
-            handle = os.open(self.path / file, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return has_writer(handle)
-        finally:
-            os.close(handle)
+        return is_open_for_writing(self.path / file)
 
     def lock(self, main: str) -> None:
         """Keep the folder for this process, and the one where a linked main file lies.
@@ -194,49 +191,3 @@ def lock(folder: Path) -> int:
 def is_ours(name: str) -> bool:
     """Whether a file of that name is one that publishing made."""
     return name.startswith(PREFIX) and name.endswith((SUFFIX, UNFINISHED))
-
-
-def _harmless_signal(handle: int) -> None:
-    """The kernel tells of a broken lease by SIGIO, which would end the process: not by SIGURG."""
-    with suppress(OSError):
-        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
-
-
-def has_writer(handle: int) -> bool:
-    """Whether an open file is open for writing somewhere: then no read lease is given on it."""
-    _harmless_signal(handle)
-    try:
-        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
-
-
-def keep_others_out(handle: int) -> bool:
-    """Have everybody else who opens a file wait; False where that is not to be had.
-
-    Raises Busy if somebody has it open already.
-    """
-    _harmless_signal(handle)
-    try:
-        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise Busy("the file is open in another program") from None
-        return False
-    return True
-
-
-def let_others_in(handle: int) -> None:
-    """End what `keep_others_out` began."""
-    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk for good."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -38,6 +38,8 @@ class Looking:
         """What was there at the last look."""
         self._trace: Trace | None = None
         """What the file system said of it before it was read; None if that is not known."""
+        self._expected: tuple[Trace, Mapping[str, object]] | None = None
+        """What it said before we wrote, and what is known of the new files."""
         self._lost_since: float | None = None
 
     def read(self, like: Snapshot | None) -> Snapshot:
@@ -53,6 +55,9 @@ class Looking:
         not see a second write in one tick of its clock).
         """
         trace = None if self._seen is None else self.folder.trace(self._seen)
+        expected, self._expected = self._expected, None
+        if trace is not None and expected is not None and _is_expected(trace, *expected):
+            self._trace = trace
         if not is_thorough and trace is not None and trace == self._trace and not self.missing:
             return None
         self._trace = None
@@ -71,27 +76,21 @@ class Looking:
 
     def saw(self, snapshot: Snapshot | None) -> None:
         """This is known now; None: it must be looked at in any case."""
-        self._seen, self._trace = snapshot, None  # other files may count: they are read once more
+        # other files may count: they are read once more
+        self._seen, self._trace, self._expected = snapshot, None, None
 
     def wrote(self, snapshot: Snapshot, written: Iterable[Prepared]) -> None:
         """This was written by ourselves. It need not be read again, if the file system says of it
         what it said of the new files, and of the others what it said before.
         """
-        before, now = self._trace, self.folder.trace(snapshot)
-        self._seen, self._trace = snapshot, None
-        if before is None or before.names != now.names or before.files.keys() != now.files.keys():
-            return
-        stamps = {each.file: each.stamp for each in written}
-        if all(
-            found is not None
-            and (found == before.files[file] or found[: len(found) - 1] == stamps.get(file))
-            for file, found in now.files.items()
-        ):
-            self._trace = now
+        before = self._trace
+        self.saw(snapshot)
+        if before is not None:
+            self._expected = before, {each.file: each.stamp for each in written}
 
     def doubt(self) -> None:
         """Have the files read at the next look."""
-        self._trace = None
+        self._trace = self._expected = None
 
     def _lost(self, head: Snapshot | None, found: Snapshot) -> str:
         """Files of head that may only be away for a moment; "" when there is none."""
@@ -105,3 +104,16 @@ class Looking:
         if now - self._lost_since >= self.vanished_s:
             return ""
         return f"{', '.join(sorted(gone))}: there is no such file any more"
+
+
+def _is_expected(now: Trace, before: Trace, written: Mapping[str, object]) -> bool:
+    """Whether nothing has changed but files that we wrote, and they are as we left them."""
+    return (
+        before.names == now.names
+        and before.files.keys() == now.files.keys()
+        and all(
+            found is not None
+            and (found == before.files[file] or found[: len(found) - 1] == written.get(file))
+            for file, found in now.files.items()
+        )
+    )

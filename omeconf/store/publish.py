@@ -3,7 +3,8 @@
 The order is the promise; nothing is answered before the last step:
 
 1. the new bytes are written beside the file under a name that no include matches, and synced;
-   the name holds their digest, so that after a crash ours are told from what was displaced;
+   then the name holds their digest, so that after a crash ours are told from what was displaced;
+   by now the revision is on record;
 2. both are exchanged in one step, so that the file is never missing, empty or half written;
 3. what was displaced is looked at: if it is not what the edit was made on, or somebody still
    has it open for writing, it is exchanged back, and nothing has changed;
@@ -18,7 +19,6 @@ never repeated on the same file: the temporary goes, and the caller is told.
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import errno
 import hashlib
@@ -26,36 +26,22 @@ import json
 import os
 import re
 import secrets
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from omeconf.core.snapshot import digest
 from omeconf.errors import Busy, Conflict, Unwritable
-from omeconf.store.disk import (
-    PREFIX,
-    SUFFIX,
-    UNFINISHED,
-    has_writer,
-    keep_others_out,
-    let_others_in,
-    sync_folder,
-    translated,
-)
+from omeconf.store import steps
+from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, translated
 
-_AT_FDCWD = -100
-_NOREPLACE, _EXCHANGE = 1, 2
-_NOT_TO_BE_HAD = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-_libc = ctypes.CDLL(None, use_errno=True)
 _OURS = re.compile(
     re.escape(PREFIX) + r".*-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{16})" + re.escape(SUFFIX)
 )
 _DIGITS = 16
 """Of a digest, in a name."""
-_BLOCK = 512
-"""Bytes that a disk writes at once, at least: a torn file has each of them old or new."""
 
 
 class Way(enum.Enum):
@@ -67,9 +53,19 @@ class Way(enum.Enum):
     IN_PLACE = "in place"
 
 
+@dataclass(slots=True)
+class Writing:
+    """New bytes on their way to the disk."""
+
+    handle: int
+    syncing: Future[None]
+    name: Callable[[], Path]
+    """Gives the name that says that they are whole."""
+
+
 @dataclass(eq=False, slots=True)
 class Prepared:
-    """What is to become of one file; its new bytes are on disk already."""
+    """What is to become of one file; its new bytes lie beside it, or are being written there."""
 
     file: str
     """As the snapshot names it."""
@@ -87,6 +83,36 @@ class Prepared:
     way: Way
     stamp: tuple[int, int, int, int] | None = None
     """Device, inode, size and time of writing of the new file; None if they are not known."""
+    replaces: int = 0
+    """When the file was written whose place it takes: in ns since the epoch."""
+    writing: Writing | None = None
+    """None once the new bytes are synced."""
+
+    def finish(self) -> None:
+        """Wait until the new bytes are synced, and give them the name that says so.
+
+        Raises OSError; then the temporary is as good as nothing.
+        """
+        writing = self.writing
+        if writing is None:
+            return
+        self.writing = None
+        try:
+            writing.syncing.result()
+            found = os.fstat(writing.handle)
+        finally:
+            os.close(writing.handle)
+        path = writing.name()
+        self.temporary.rename(path)
+        self.temporary = path
+        self.stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def give_up(self) -> None:
+        """Have nothing write to it any more."""
+        if self.writing is not None:
+            self.writing.syncing.exception()
+            os.close(self.writing.handle)
+            self.writing = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +150,16 @@ class Journal:
 class Publisher:
     """Publishes files in one configuration folder."""
 
-    def __init__(self, folder: Path, journals: Path | None = None) -> None:
-        """journals: a folder for what must be written in place; without it nothing is."""
+    def __init__(
+        self, folder: Path, journals: Path | None = None, *, beside: Executor | None = None
+    ) -> None:
+        """journals: a folder for what must be written in place; without it nothing is.
+
+        beside: syncs files while the caller goes on.
+        """
         self.folder = folder.absolute()
         self.journals = journals
+        self.beside = beside
         self._mount_points: dict[Path, bool] = {}
         """What was found once; looked up anew when an exchange is refused."""
         self._litter: set[Path] = set()
@@ -142,7 +174,10 @@ class Publisher:
         is_included: Callable[[str], bool],
         digests: Mapping[str, Callable[[], str]] | None = None,
     ) -> list[Prepared]:
-        """Write and sync new bytes beside the old. Raises Unwritable; then nothing is left.
+        """Write new bytes beside the old. Raises Unwritable; then nothing is left.
+
+        Several are synced, with their names. A single one may still be on its way to the disk, so
+        that the caller can have its record written meanwhile (`publish` waits for both).
 
         is_included tells whether an include would take a file of that path for its own: such
         a name is avoided, since the engine would load it. None is for no such file. digests give
@@ -153,9 +188,12 @@ class Publisher:
             for file, data in new.items():
                 known = (digests or {}).get(file)
                 prepared.append(self._prepare(file, data, base[file], is_included, known))
+            if len(prepared) == 1 and prepared[0].way is Way.EXCHANGE:
+                return prepared
+            self._finish(prepared)
             with translated("cannot sync the configuration folder"):
                 for folder in {each.temporary.parent for each in prepared}:
-                    sync_folder(folder)
+                    steps.sync_folder(folder)
         except BaseException:
             self.discard(prepared)
             raise
@@ -170,14 +208,15 @@ class Publisher:
         """
         done: list[Prepared] = []
         try:
+            self._finish(prepared)
             for each in prepared:
                 with translated(f"cannot publish {each.file}"):
-                    if each.base is not None and _is_open_for_writing(each.target):
+                    if each.base is not None and steps.is_open_for_writing(each.target):
                         raise Busy(f"{each.file} is open in a program that is writing it")
                     self._step(each, done)
             with translated("cannot sync the configuration folder"):
                 for folder in {each.target.parent for each in prepared}:
-                    sync_folder(folder)
+                    steps.sync_folder(folder)
         except BaseException:
             for each in reversed(done):
                 try:
@@ -193,7 +232,7 @@ class Publisher:
             each = self._not_undone[0]
             self._undo(each)
             with translated("cannot sync the configuration folder"):
-                sync_folder(each.target.parent)
+                steps.sync_folder(each.target.parent)
             del self._not_undone[0]
             saves += self.discard([each])
         return saves
@@ -208,6 +247,7 @@ class Publisher:
         for each in prepared:
             if each in self._not_undone:
                 continue
+            each.give_up()
             with suppress(OSError):
                 if each.way in (Way.EXCHANGE, Way.REMOVE):
                     data = each.temporary.read_bytes()
@@ -253,7 +293,7 @@ class Publisher:
 
     def _needs_in_place(self, target: Path) -> bool:
         if target not in self._mount_points:
-            self._mount_points[target] = _is_mount_point(target)
+            self._mount_points[target] = steps.is_mount_point(target)
         if self._mount_points[target]:
             return True
         with suppress(OSError):
@@ -307,10 +347,10 @@ class Publisher:
         with translated(f"cannot put back {leftover.file}"):
             displaced = leftover.temporary
             if target.exists():
-                displaced = _exchange(displaced, target)
+                displaced = self._exchange(displaced, target)
             else:
-                _link(displaced, target)
-            sync_folder(target.parent)
+                steps.link(displaced, target)
+            steps.sync_folder(target.parent)
             displaced.unlink(missing_ok=True)
 
     def remove(self, file: str) -> None:
@@ -318,13 +358,13 @@ class Publisher:
         target = Path(os.path.realpath(self.folder / file))
         with translated(f"cannot remove {file}"):
             target.unlink(missing_ok=True)
-            sync_folder(target.parent)
+            steps.sync_folder(target.parent)
 
     def finish(self, journal: Journal, data: bytes) -> None:
         """Write a file in place to the end. Raises Unwritable."""
         target = Path(os.path.realpath(self.folder / journal.file))
         with translated(f"cannot complete {journal.file}"):
-            _write_over(target, data, None, lambda: None)
+            steps.write_over(target, data, None, lambda: None)
             journal.path.unlink()
 
     # -- inside ----------------------------------------------------------------------------
@@ -342,28 +382,23 @@ class Publisher:
             return self._prepare_in_place(file, target, new, base)
         unfinished = self._unfinished(target, file, is_included)
 
-        def finished() -> Path:
+        def name() -> Path:
             known = _digest_of(file, new or b"") if digest_of_new is None else digest_of_new()
             return unfinished.with_name(
                 f"{unfinished.name.removesuffix(UNFINISHED)}-{known[:_DIGITS]}{SUFFIX}"
             )
 
-        if new is None:
-            with translated(f"cannot write beside {file}"):  # tells of it after a crash
-                temporary, _ = _write_new(unfinished, b"", lambda _: None, finished)
-            return Prepared(file, target, temporary, base, None, Way.REMOVE)
+        way = Way.CREATE if base is None else Way.EXCHANGE if new is not None else Way.REMOVE
         like = target if base is not None else self.folder / file.rpartition("/")[0]
+        # where a file goes, an empty one tells of it after a crash
         with translated(f"cannot write {file}"):
             try:
-                temporary, stamp = _write_new(
-                    unfinished, new, lambda handle: _copy_attributes(like, handle), finished
-                )
+                found = steps.begin_new(unfinished, new or b"", None if way is Way.REMOVE else like)
             except PermissionError:
-                if base is None:
+                if way is not Way.EXCHANGE or new is None or base is None:
                     raise
                 return self._prepare_in_place(file, target, new, base)
-        way = Way.CREATE if base is None else Way.EXCHANGE
-        return Prepared(file, target, temporary, base, new, way, stamp)
+        return self._syncing(Prepared(file, target, unfinished, base, new, way), found, name)
 
     def _prepare_in_place(self, file: str, target: Path, new: bytes, base: bytes) -> Prepared:
         if self.journals is None:
@@ -372,14 +407,38 @@ class Publisher:
                 "somebody else's), and there is no state folder for a journal"
             )
         head = {"folder": str(self.folder), "file": file, "old": len(base), "new": len(new)}
-        name = f"{target.name}-{_digest(file.encode())}-{secrets.token_hex(4)}"
         with translated(f"cannot write the journal for {file}"):
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+            name = f"{target.name}-{_digest(file.encode())}-{secrets.token_hex(4)}"
             journal = self.journals / name
+            unfinished = self.journals / f"{name}{UNFINISHED}"
             data = json.dumps(head).encode() + b"\n" + base + new
-            unfinished = journal.with_name(f"{name}{UNFINISHED}")
-            _write_new(unfinished, data, lambda _: None, lambda: journal)
-        return Prepared(file, target, journal, base, new, Way.IN_PLACE)
+            found = steps.begin_new(unfinished, data, None)
+        prepared = Prepared(file, target, unfinished, base, new, Way.IN_PLACE)
+        return self._syncing(prepared, found, lambda: journal)
+
+    def _syncing(
+        self, prepared: Prepared, written: tuple[int, int], name: Callable[[], Path]
+    ) -> Prepared:
+        """Have what was written synced, beside us if that is to be had."""
+        handle, prepared.replaces = written
+        syncing: Future[None] = Future()
+        if self.beside is not None:
+            syncing = self.beside.submit(os.fsync, handle)
+        else:
+            try:
+                os.fsync(handle)
+            except OSError as error:
+                syncing.set_exception(error)
+            else:
+                syncing.set_result(None)
+        prepared.writing = Writing(handle, syncing, name)
+        return prepared
+
+    def _finish(self, prepared: Iterable[Prepared]) -> None:
+        for each in prepared:
+            with translated(f"cannot write {each.file}"):
+                each.finish()
 
     def _unfinished(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
         """Where to write new bytes: a name that becomes a temporary's, with their digest."""
@@ -394,21 +453,24 @@ class Publisher:
             "could load a half-written one; make the pattern narrower, such as *.xml"
         )
 
+    def _exchange(self, temporary: Path, target: Path) -> Path:
+        return steps.exchange(temporary, target, lambda: _another(temporary))
+
     def _step(self, each: Prepared, done: list[Prepared]) -> None:
         """One file; it is in done as soon as it has to be undone."""
         if each.way is Way.CREATE:
             try:
-                _link(each.temporary, each.target)
+                steps.link(each.temporary, each.target)
             except FileExistsError:
                 raise Conflict(f"{each.file} is there already, and not in use") from None
             done.append(each)
             return
         try:
             if each.way is Way.IN_PLACE:
-                _write_over(each.target, each.new or b"", each.base, lambda: done.append(each))
+                steps.write_over(each.target, each.new or b"", each.base, lambda: done.append(each))
                 return
             if each.way is Way.EXCHANGE:
-                each.temporary = _exchange(each.temporary, each.target)
+                each.temporary = self._exchange(each.temporary, each.target)
             else:
                 each.target.rename(each.temporary)
         except FileNotFoundError:
@@ -419,47 +481,26 @@ class Publisher:
             self._mount_points.clear()  # something was mounted on it: then in place, next time
             raise Busy(f"{each.file} cannot be exchanged") from None
         done.append(each)
-        if not _is_quiet(each.temporary, each.base):
+        if not steps.is_quiet(each.temporary, each.base):
             raise Busy(f"{each.file} was changed by somebody else meanwhile")
 
     def _undo(self, each: Prepared) -> None:
         """Have the old file live again; if somebody saved in between, their newest save."""
         if each.way is Way.EXCHANGE:
             with translated(f"cannot put back {each.file}"):
-                each.temporary = _exchange(each.temporary, each.target)
+                each.temporary = self._exchange(each.temporary, each.target)
                 if each.temporary.read_bytes() != each.new:
-                    each.temporary = _exchange(each.temporary, each.target)
+                    each.temporary = self._exchange(each.temporary, each.target)
         elif each.way is Way.REMOVE:
             with suppress(FileExistsError), translated(f"cannot put back {each.file}"):
-                _link(each.temporary, each.target)
+                steps.link(each.temporary, each.target)
         elif each.way is Way.CREATE:
             with suppress(FileNotFoundError), translated(f"cannot take back {each.file}"):
                 if each.target.samefile(each.temporary) and each.target.read_bytes() == each.new:
                     each.target.unlink()
         elif each.base is not None:
             with translated(f"cannot put back {each.file}"):
-                _write_over(each.target, each.base, None, lambda: None)
-
-
-def is_torn(data: bytes, old: bytes, new: bytes) -> bool:
-    """Whether bytes are what a crash can leave of old while new is written over it."""
-    if data in (old, new):
-        return False
-    if len(data) not in range(min(len(old), len(new)), max(len(old), len(new)) + 1):
-        return False
-    return all(
-        _is_mixed(*(each[at : at + _BLOCK] for each in (data, old, new)))
-        for at in range(0, len(data), _BLOCK)
-    )
-
-
-def _is_mixed(block: bytes, old: bytes, new: bytes) -> bool:
-    """Whether a block is old, new, not written yet, or new to some byte and old from there on."""
-    length = len(block)
-    if block in (old[:length], new[:length], bytes(length)):
-        return True
-    same = next((at for at in range(length) if block[at : at + 1] != new[at : at + 1]), length)
-    return block[same:] == old[same:length]
+                steps.write_over(each.target, each.base, None, lambda: None)
 
 
 def _digest(data: bytes) -> str:
@@ -471,133 +512,11 @@ def _digest_of(file: str, data: bytes) -> str:
     return digest({file: data})[:_DIGITS]
 
 
-def _write_new(
-    unfinished: Path,
-    data: bytes,
-    prepare: Callable[[int], None],
-    finished: Callable[[], Path],
-) -> tuple[Path, tuple[int, int, int, int]]:
-    """The bytes in a new file, synced; where it lies then, and what is known of it.
-
-    Until it is whole it has the first name, so that after a crash it is known to be unfinished.
-    prepare is called with the open file, to give it an owner and the like.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    handle = os.open(unfinished, flags, 0o600)
+def _bytes(path: Path) -> bytes | None:
     try:
-        try:
-            _write_all(handle, data)
-            prepare(handle)
-            os.fsync(handle)
-            found = os.fstat(handle)
-        finally:
-            os.close(handle)
-        path = finished()
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _write_over(target: Path, data: bytes, base: bytes | None, begin: Callable[[], None]) -> None:
-    """New bytes into a file as it is: nothing is cut off before all are written; synced.
-
-    Meanwhile nobody else can open it, where the kernel grants a write lease: they wait. begin is
-    called before the first byte is written. Raises Busy if the file is not base any more, or
-    somebody has it open.
-    """
-    handle = os.open(target, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        has_lease = keep_others_out(handle)
-        if base is not None and _read_all(handle) != base:
-            raise Busy(f"{target.name} was changed by somebody else meanwhile")
-        begin()
-        os.lseek(handle, 0, os.SEEK_SET)
-        _write_all(handle, data)
-        os.ftruncate(handle, len(data))
-        os.fsync(handle)
-        if has_lease:
-            let_others_in(handle)
-    finally:
-        os.close(handle)
-
-
-def _read_all(handle: int) -> bytes:
-    chunks: list[bytes] = []
-    while chunk := os.read(handle, 1 << 20):
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _holds(handle: int, wanted: bytes) -> bool:
-    """Whether an open file has these bytes, and no others."""
-    if os.fstat(handle).st_size != len(wanted):
-        return False
-    buffer = bytearray(min(len(wanted), 1 << 20))
-    expected, at = memoryview(wanted), 0
-    while count := os.readv(handle, [buffer]):
-        part = buffer if count == len(buffer) else buffer[:count]
-        if part != expected[at : at + count]:  # of all types, bytearray compares with memcmp
-            return False
-        at += count
-    return at == len(wanted)
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
-
-
-def _copy_attributes(like: Path, handle: int) -> None:
-    """Owner, mode and extended attributes (ACL, SELinux label) as a file, or its folder, has."""
-    old, new = like.stat(), os.fstat(handle)
-    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        os.fchown(handle, old.st_uid, old.st_gid)
-    if stat.S_ISDIR(old.st_mode):
-        os.fchmod(handle, stat.S_IMODE(old.st_mode) & 0o666)
-        return
-    os.fchmod(handle, stat.S_IMODE(old.st_mode))
-    for name in os.listxattr(like):
-        try:
-            os.setxattr(handle, name, os.getxattr(like, name))
-        except OSError:
-            if name.startswith(("user.", "system.")):
-                raise
-
-
-def _rename(one: Path, other: Path, flag: int) -> bool:
-    """renameat2 with a flag; False where the file system does not have it."""
-    result = _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flag)
-    if result == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _NOT_TO_BE_HAD:
-        return False
-    raise OSError(code, os.strerror(code), str(other))
-
-
-def _exchange(one: Path, other: Path) -> Path:
-    """Exchange two files in one step; where that is not to be had, the old one is linked first.
-
-    That is the weaker promise: a save in the moment between link and rename is lost. Gives where
-    what was displaced lies now: that is one, unless it could not be given its name.
-    """
-    if _rename(one, other, _EXCHANGE):
-        return one
-    aside = _another(one)
-    os.link(other, aside)
-    try:
-        one.rename(other)
-    except BaseException:
-        aside.unlink()
-        raise
-    try:
-        aside.rename(one)
+        return path.read_bytes()
     except OSError:
-        return aside
-    return one
+        return None
 
 
 def _another(temporary: Path) -> Path:
@@ -609,55 +528,3 @@ def _another(temporary: Path) -> Path:
     return temporary.with_name(
         f"{temporary.name[:start]}{secrets.token_hex(4)}{temporary.name[end:]}"
     )
-
-
-def _link(one: Path, other: Path) -> None:
-    """Give a file another name; FileExistsError if that is taken."""
-    try:
-        os.link(one, other)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, *_NOT_TO_BE_HAD):
-            raise
-        if not _rename(one, other, _NOREPLACE):
-            raise
-
-
-def _is_quiet(displaced: Path, base: bytes | None) -> bool:
-    """Whether a displaced file is what was expected, and nobody can still write to it."""
-    handle = os.open(displaced, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not has_writer(handle) and base is not None and _holds(handle, base)
-    finally:
-        os.close(handle)
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _is_open_for_writing(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return has_writer(handle)
-    finally:
-        os.close(handle)
-
-
-def _is_mount_point(path: Path) -> bool:
-    """Whether something is mounted on a file itself, as containers do."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return False
-    wanted = str(path)
-    return any(_unescaped(line.split(" ")[4]) == wanted for line in lines)
-
-
-def _unescaped(path: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)

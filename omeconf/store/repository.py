@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,13 @@ class Repository:
         self.main = server_xml.name
         self.folder = Folder(server_xml.parent)
         self.looking = Looking(self.folder, self.main, env, clock=clock, vanished_s=vanished_s)
-        self.publisher = Publisher(self.folder.path, state / "in-place" if state else None)
+        self._beside = ThreadPoolExecutor(3, thread_name_prefix="beside")
+        """Does what only computes, or only waits for the disk, while the writer goes on."""
+        self.publisher = Publisher(
+            self.folder.path, state / "in-place" if state else None, beside=self._beside
+        )
+        self.afterwards: Callable[[Callable[[], None]], object] = _at_once
+        """Has the writer do what nobody waits for."""
         self.history = history
         self.schema = schema
         self.clock = clock
@@ -109,8 +116,6 @@ class Repository:
         """Why a manual edit could not be recorded; "" if there is none such."""
         self.held: str | None = None
         """Why nothing is adopted; None if it is."""
-        self._beside = ThreadPoolExecutor(2, thread_name_prefix="beside")
-        """Does what only computes, while the writer waits for the disk."""
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
         self._to_withdraw: int | None = None
@@ -385,8 +390,8 @@ class Repository:
     ) -> Head:
         """Publish what was made of a base, if it may be committed.
 
-        If it is large, it is checked while its bytes are written beside the file, and those are
-        thrown away if it is refused.
+        A large one is checked while its bytes are written beside the file; they are thrown away
+        if it is refused.
         """
         checking = self._begin(made.check, made.snapshot.size)
         if made.snapshot.size < LARGE:
@@ -541,8 +546,11 @@ class Repository:
         origin: Origin,
         reverts: tuple[int, ...] = (),
     ) -> Head:
+        replaces = {each.file: each.replaces for each in prepared if each.writing is not None}
         try:
-            revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
+            revision = self._record(
+                checked, origin, candidate.author, candidate.message, reverts, replaces
+            )
         except BaseException:
             self.publisher.discard(prepared)
             raise
@@ -556,13 +564,19 @@ class Repository:
             finally:
                 self._keep(self.publisher.discard(prepared))
             raise
-        if checked.snapshot.size < LARGE:
-            self.publisher.clear(prepared)
-        else:  # to give a large file's blocks back takes a while, and nobody has to wait for it
-            self._beside.submit(self.publisher.clear, prepared)
         self.head = Head(revision, checked)
         self.looking.wrote(checked.snapshot, prepared)
+        self.afterwards(partial(self._tidy, prepared, checked.snapshot.size))
         return self.head
+
+    def _tidy(self, prepared: list[Prepared], size: int) -> None:
+        """What remains to be done once a revision is in its place, for good."""
+        with suppress(Unwritable):  # the next revision takes the note away
+            self.history.published()
+        if size < LARGE:
+            self.publisher.clear(prepared)
+        else:  # to give a large file's blocks back takes a while
+            self._beside.submit(self.publisher.clear, prepared)
 
     def _begin(self, work: Callable[[], T], size: int) -> Callable[[], T]:
         """What gives the result of some work: done at once, or for many bytes beside the writer."""
@@ -637,6 +651,7 @@ class Repository:
         author: str,
         message: str,
         reverts: tuple[int, ...] = (),
+        replaces: Mapping[str, int] | None = None,
     ) -> Revision:
         snapshot = checked.snapshot
         is_first = self.head is None or not self.head.revision.number
@@ -652,7 +667,12 @@ class Repository:
             base=None if before is None else before.files,
             patches=None if before is None else snapshot.patches_from(before),
             reverts=reverts,
+            replaces=replaces,
         )
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()
 
 
 def _unrecorded(checked: Checked, time: float) -> Revision:

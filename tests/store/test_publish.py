@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omeconf.errors import Busy, Conflict, NotFound, Unwritable
-from omeconf.store import publish as module
-from omeconf.store.publish import Prepared, Publisher, Way, is_torn
+from omeconf.store import steps
+from omeconf.store.publish import Prepared, Publisher, Way
+from omeconf.store.steps import is_torn
 
 
 def nothing_included(_: str) -> bool:
@@ -209,7 +210,7 @@ def test_two_saves_around_the_exchange(
         other.rename(live)
         return False
 
-    monkeypatch.setattr(module, "_is_quiet", look)
+    monkeypatch.setattr(steps, "is_quiet", look)
     with pytest.raises(Busy):
         publisher.publish(prepared)
     assert publisher.discard(prepared) == [("Server.xml", b"save 1")]
@@ -226,8 +227,9 @@ def test_leftovers(publisher: Publisher) -> None:
     def in_folders(file: str) -> bool:
         return "/" in file
 
-    publisher.prepare({"one/x": b"1"}, {"one/x": b"old"}, in_folders)
-    publisher.prepare({"two/x": b"2"}, {"two/x": b"old"}, in_folders)
+    for file, data in (("one/x", b"1"), ("two/x", b"2")):
+        for each in publisher.prepare({file: data}, {file: b"old"}, in_folders):
+            each.finish()
     (publisher.folder / ".omeconf-Server.xml-1-2.part").write_bytes(b"ha")
     found = {each.file: each for each in publisher.leftovers(["one/x", "two/x", "Server.xml"])}
     assert {file: each.data for file, each in found.items()} == {"one/x": b"1", "two/x": b"2"}
@@ -247,7 +249,7 @@ def test_without_the_exchange(publisher: Publisher, monkeypatch: pytest.MonkeyPa
             ctypes.set_errno(errno.EINVAL)
             return -1
 
-    monkeypatch.setattr(module, "_libc", Libc())
+    monkeypatch.setattr(steps, "_libc", Libc())
     one(publisher, b"new", b"old")
     assert read(publisher) == b"new"
     with pytest.raises(Busy):
@@ -301,11 +303,11 @@ def test_mounted_while_we_run(publisher: Publisher, monkeypatch: pytest.MonkeyPa
     def busy(*_: object) -> None:
         raise OSError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(module, "_exchange", busy)
+    monkeypatch.setattr(steps, "exchange", busy)
     with pytest.raises(Busy):
         publisher.publish(prepared)
     publisher.discard(prepared)
-    monkeypatch.setattr(module, "_is_mount_point", lambda _: True)
+    monkeypatch.setattr(steps, "is_mount_point", lambda _: True)
     one(publisher, b"new", b"old")
     assert read(publisher) == b"new"
 
@@ -318,7 +320,7 @@ def test_an_owner_that_cannot_be_kept(
     def refused(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(module, "_copy_attributes", refused)
+    monkeypatch.setattr(steps, "_copy_attributes", refused)
     (prepared,) = prepare(publisher, {"Server.xml": b"new"}, {"Server.xml": b"old"})
     assert prepared.way is Way.IN_PLACE
     publisher.publish([prepared])
@@ -329,7 +331,7 @@ def test_an_owner_that_cannot_be_kept(
 
 def test_undone_in_place(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """With several files, one written in place is written back."""
-    monkeypatch.setattr(module, "_is_mount_point", lambda path: path.name == "Server.xml")
+    monkeypatch.setattr(steps, "is_mount_point", lambda path: path.name == "Server.xml")
     (publisher.folder / "b.xml").write_bytes(b"theirs")
     new = {"Server.xml": b"new", "b.xml": b"2"}
     with pytest.raises(Busy):
@@ -339,7 +341,7 @@ def test_undone_in_place(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) 
 
 def test_nobody_sees_half_of_it(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who opens a file while it is written in place waits, where the kernel grants leases."""
-    monkeypatch.setattr(module, "_is_mount_point", lambda _: True)
+    monkeypatch.setattr(steps, "is_mount_point", lambda _: True)
     live = publisher.folder / "Server.xml"
     old, new = b"a" * 3000, b"b" * 4000
     live.write_bytes(old)
@@ -353,13 +355,13 @@ def test_nobody_sees_half_of_it(publisher: Publisher, monkeypatch: pytest.Monkey
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    write = module._write_all
+    write = steps._write_all
 
     def in_pieces(handle: int, data: bytes) -> None:
         for at in range(0, len(data), 100):
             write(handle, data[at : at + 100])
 
-    monkeypatch.setattr(module, "_write_all", in_pieces)
+    monkeypatch.setattr(steps, "_write_all", in_pieces)
     for _ in range(20):
         for before, after in ((old, new), (new, old)):
             while True:  # the reader may have it open at this moment

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import logging
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -297,6 +300,108 @@ def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> No
     assert live(again).encode() == NEW
     assert history(again) == [MINIMAL.encode(), NEW]
     again.close()
+
+
+def crashed_early(
+    repository: Repository, folder: Path, *, live: bytes = MINIMAL.encode(), later_ns: int = 0
+) -> Repository:
+    """A daemon started after a power cut that left the record of revision 2, and not its file.
+
+    live, written so much later than revision 1, is what lies there.
+    """
+    written = (repository.folder.path / "Server.xml").stat().st_mtime_ns
+    repository.afterwards = lambda _: None
+    repository.commit(segment(4))
+    repository.close()
+    conf = repository.folder.path
+    (left,) = conf.glob(".omeconf-*")
+    left.unlink()
+    (conf / "Server.xml").write_bytes(live)
+    os.utime(conf / "Server.xml", ns=(written + later_ns, written + later_ns))
+    again = opened(folder)
+    assert list(conf.iterdir()) == [conf / "Server.xml"]
+    assert again.history.being_published() == (0, {})
+    return again
+
+
+def test_crash_with_nothing_but_the_record(repository: Repository, tmp_path: Path) -> None:
+    """A revision of which nothing but its record reached the disk never was."""
+    again = crashed_early(repository, tmp_path)
+    assert live(again) == MINIMAL
+    assert history(again) == [MINIMAL.encode()]
+    assert again.commit(segment(5)).revision.number == 2
+    again.close()
+
+
+def test_crash_and_the_old_file_brought_back(repository: Repository, tmp_path: Path) -> None:
+    """The same bytes, but written since: somebody took a revision back that had been there."""
+    again = crashed_early(repository, tmp_path, later_ns=1)
+    assert history(again) == [MINIMAL.encode(), NEW, MINIMAL.encode()]
+    assert again.view().revision.reverts == (2,)
+    again.close()
+
+
+def test_crash_and_another_file(repository: Repository, tmp_path: Path) -> None:
+    """What somebody wrote since is adopted on top of what had been there."""
+    again = crashed_early(repository, tmp_path, live=THEIRS)
+    assert history(again) == [MINIMAL.encode(), NEW, THEIRS]
+    again.close()
+
+
+def test_crash_while_the_new_bytes_were_on_their_way(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """A temporary that was not whole yet goes, and the record of its revision too."""
+    written = (repository.folder.path / "Server.xml").stat().st_mtime_ns
+    again = crashed(repository, tmp_path, live=NEW, temporary=b"", part=".omeconf-x-1-2-3.part")
+    assert history(again) == [MINIMAL.encode(), NEW], "it was published, and noted so"
+    with again.history._transaction() as database:
+        note = {"revision": 2, "replaces": {"Server.xml": written}}
+        database.execute("INSERT INTO note VALUES ('publishing', ?)", (json.dumps(note),))
+    again.close()
+    conf = repository.folder.path
+    (conf / "Server.xml").write_text(MINIMAL)
+    os.utime(conf / "Server.xml", ns=(written, written))
+    (conf / ".omeconf-x-1-2-3.part").write_bytes(NEW)
+    again = opened(tmp_path)
+    assert history(again) == [MINIMAL.encode()]
+    assert list(conf.iterdir()) == [conf / "Server.xml"]
+    again.close()
+
+
+def test_new_bytes_that_do_not_reach_the_disk(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync that fails while the record is written: neither is there, and the next edit works."""
+    real, broken = os.fsync, [True]
+
+    def fsync(handle: int) -> None:
+        if broken and Path(f"/proc/self/fd/{handle}").readlink().suffix == ".part":
+            broken.clear()
+            raise OSError(errno.EIO, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(Unwritable, match=r"cannot write Server\.xml: input/output error"):
+        repository.commit(segment(4))
+    assert live(repository) == MINIMAL
+    assert names(repository.folder.path) == ["Server.xml"]
+    assert history(repository) == [MINIMAL.encode()]
+    assert repository.commit(segment(5)).revision.number == 2
+
+
+def test_what_nobody_waits_for(repository: Repository) -> None:
+    """The answer need not wait until the displaced file is gone; whoever runs us sees to it."""
+    later: list[Callable[[], None]] = []
+    repository.afterwards = later.append
+    head = repository.commit(segment(4))
+    assert repository.history.being_published()[0] == head.revision.number
+    assert len(names(repository.folder.path)) == 2
+    for work in later:
+        work()
+    wait_for(lambda: names(repository.folder.path) == ["Server.xml"])
+    assert repository.history.being_published() == (0, {})
+    assert repository.adopt() is None
 
 
 def test_crash_after_the_exchange(repository: Repository, tmp_path: Path) -> None:

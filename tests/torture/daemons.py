@@ -245,11 +245,12 @@ class Quick:
 
     def files(self) -> dict[str, bytes]:
         """What lies in the configuration folder, litter too."""
-        return {
-            str(path.relative_to(self.conf)): path.read_bytes()
-            for path in sorted(self.conf.rglob("*"))
-            if path.is_file()
-        }
+        found: dict[str, bytes] = {}
+        for path in sorted(self.conf.rglob("*")):
+            if path.is_file():
+                with suppress(FileNotFoundError):  # litter may go at this moment
+                    found[str(path.relative_to(self.conf))] = path.read_bytes()
+        return found
 
     def litter(self) -> list[str]:
         """Files of ours that were left behind."""

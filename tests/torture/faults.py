@@ -14,13 +14,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from omeconf.store import publish
+from omeconf.store import repository, steps
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EACCES)
 OPENING = {"os.open", "io.open", "os.scandir", "os.dup"}
@@ -81,6 +82,21 @@ def can_fail(step: str, code: int) -> bool:
     return writes or step == "os.open"
 
 
+class AtOnce(Executor):
+    """What is done beside the writer is done by it, so that all steps come in the same order."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
 class Disk:
     """All steps towards the disk, of the thread that is watched."""
 
@@ -101,7 +117,8 @@ class Disk:
         ):  # fmt: skip
             self._wrap(patch, os, name, f"os.{name}")
         self._wrap(patch, io, "open", "io.open")
-        self._wrap(patch, publish, "_rename", "renameat2")
+        patch.setattr(repository, "ThreadPoolExecutor", AtOnce)
+        self._wrap(patch, steps, "rename_with", "renameat2")
         self._wrap_write(patch)
         self._wrap_leases(patch)
         self._wrap_sqlite(patch)

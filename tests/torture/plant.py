@@ -101,6 +101,7 @@ class Plant:
 
         Takes note of what it found. litter: ours may lie there.
         """
+        self.daemon.get(STATUS)  # the writer has done what no answer waits for
         files = self.daemon.files()
         if litter:
             for name in self.daemon.litter():
@@ -157,7 +158,7 @@ class Plant:
         answer = self.ask()
         if answer is None:
             self.daemon.is_gone(DEADLINE_S)
-        elif "signal=" in inject:
+        else:
             self.daemon.call("GET", STATUS)  # what comes after the answer, too
         struck = re.search(r"^.*INJECTED", trace.stop(), re.M)
         return answer, struck[0] if struck else ""

@@ -43,13 +43,13 @@ ERRORS = {
 """The likely ones; of every other call EIO."""
 
 
-def errors_at(plant: Plant, points: list[tuple[str, int]]) -> tuple[int, list[str]]:
+def errors_at(plant: Plant, points: list[tuple[int, str, int]]) -> tuple[int, list[str]]:
     """Have calls of the writer fail, one in each edit; how many were, and what was broken."""
     hits, broken = 0, []
-    for name, number in points:
+    for place, name, number in points:
         for error in ERRORS.get(name, ("EIO",)):
             try:
-                hits += fail_at(plant, name, number, error)
+                hits += fail_at(plant, place, name, number, error)
             except Broken as found:
                 broken.append(f"{name} {number} {error}: {found}")
                 plant.daemon.kill()
@@ -57,10 +57,10 @@ def errors_at(plant: Plant, points: list[tuple[str, int]]) -> tuple[int, list[st
     return hits, broken
 
 
-def fail_at(plant: Plant, name: str, number: int, error: str) -> bool:
+def fail_at(plant: Plant, place: int, name: str, number: int, error: str) -> bool:
     """One edit with one failing call; whether it was hit. Raises Broken."""
     inject = f"{name}:error={error}:when={number}"
-    answer, struck = plant.strike(-1, inject)
+    answer, struck = plant.strike(place, inject)
     if "F_UNLCK" in struck:  # it was not meant: see writer_points
         plant.restart()
         plant.look(answer)
@@ -85,15 +85,17 @@ def fail_at(plant: Plant, name: str, number: int, error: str) -> bool:
     return bool(struck)
 
 
-def writer_points(plant: Plant) -> list[tuple[str, int]]:
-    """The calls of the writer about files: not those that wake the event loop, nor unlocking.
+def writer_points(plant: Plant) -> list[tuple[int, str, int]]:
+    """The calls of the writer about files: not those that wake the event loop, nor unlocking;
+    and syncs, whoever does them.
 
     No local file system refuses to unlock; SQLite would be locked out by itself until a restart.
     """
     return [
-        (point.name, point.number)
+        (point.place, point.name, point.number)
         for point in points_of(plant)
-        if point.place < 0 and not re.search(r"^\d+<(anon_inode|socket|pipe):|F_UNLCK", point.text)
+        if (point.place < 0 or point.name == "fsync")
+        and not re.search(r"^\d+<(anon_inode|socket|pipe):|F_UNLCK", point.text)
     ]
 
 

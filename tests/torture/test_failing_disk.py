@@ -20,7 +20,7 @@ import pytest
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.errors import OmeconfError
-from omeconf.store import publish
+from omeconf.store import steps
 from omeconf.store.history import History
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
@@ -191,13 +191,13 @@ class Trial:
         case = self.case
         if case.in_place:
             ends = tuple(f"conf/{name}" for name in case.in_place)
-            self.patch.setattr(publish, "_is_mount_point", lambda p: str(p).endswith(ends))
+            self.patch.setattr(steps, "is_mount_point", lambda p: str(p).endswith(ends))
         if not case.has_exchange:
-            real = publish._rename
+            real = steps.rename_with
             self.patch.setattr(
-                publish,
-                "_rename",
-                lambda a, b, flag: flag != publish._EXCHANGE and real(a, b, flag),
+                steps,
+                "rename_with",
+                lambda a, b, flag: flag != steps.EXCHANGE and real(a, b, flag),
             )
         self.disk = Disk(self.patch)
         self.count = itertools.count()

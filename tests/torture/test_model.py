@@ -216,6 +216,7 @@ class Machine(RuleBasedStateMachine):
             state=self.where / "state",
         )
         self.service = Service(repository, Settings(), self.time.clocks())
+        repository.afterwards = lambda work: work()  # so that it is done, too
         self.service.start()
         self.litter.clear()
 
