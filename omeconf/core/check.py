@@ -25,10 +25,11 @@ from omeconf.core.lint import (
     LINTS_BETWEEN,
     MODULES,
     SERVER_LINTS,
+    needs,
     not_bound,
 )
 from omeconf.core.logger import check_logger
-from omeconf.core.rules import APPLICATION_RULES, RULES_BETWEEN, SERVER_RULES, Rule
+from omeconf.core.rules import APPLICATION_RULES, RULED, RULES_BETWEEN, SERVER_RULES, Rule
 from omeconf.core.schema import Release, Schema
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.violation import Severity, Violation, sort_key
@@ -39,15 +40,8 @@ class Verdict:
     """What was found in one application, wherever it stands: lines and paths are its own."""
 
     violations: tuple[Violation, ...]
-    not_bound: tuple[tuple[str, Violation], ...]
-    """What is to be said where a part of Bind is missing; with its path below Bind."""
     needs: frozenset[str]
     """All parts of Bind that it needs."""
-
-    def on(self, bound: frozenset[str]) -> tuple[Violation, ...]:
-        """All of it, for a server with these parts of Bind."""
-        more = tuple(found for part, found in self.not_bound if part not in bound)
-        return self.violations + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +65,22 @@ class Place:
     """From 0 among its applications."""
     block: Block
 
-    def located(self, violations: Iterable[Violation]) -> Iterator[Violation]:
-        """Violations of its verdict, with lines and paths of the file."""
+    def located(self, bound: frozenset[str], severities: Sequence[Severity]) -> Iterator[Violation]:
+        """What was found in it, in a server with these parts of Bind; placed in its file."""
         node = self.applications.all(APPLICATION)[self.number]
+        verdict: Verdict = self.block.verdict
+        found = verdict.violations
+        if Severity.ADVICE in severities and not verdict.needs <= bound:
+            alone = node.alone
+            if alone is node:
+                yield from not_bound(node, bound)
+            else:
+                found += tuple(not_bound(alone, bound))
         document, path = node.document, node.place_path
         line, column = document.place(node.element.start)
-        for each in violations:
+        for each in found:
+            if each.severity not in severities:
+                continue
             yield replace(
                 each,
                 file=document.file,
@@ -157,9 +161,7 @@ class Checked:
             where = str(place.applications.path), id(place.block)
             if but is not None and where in but.blocks:
                 continue
-            verdict: Verdict = place.block.verdict
-            on = (each for each in verdict.on(self.frame.bound) if each.severity in severities)
-            found += place.located(on)
+            found += place.located(self.frame.bound, severities)
         return tuple(sorted(dict.fromkeys(found), key=sort_key))
 
     def _in_frame(self, severities: Sequence[Severity]) -> Iterator[Violation]:
@@ -299,7 +301,7 @@ def _frame(
             found += inspect(node, snapshot.env, schema.release, is_gated=gated[node.document.file])
             if node.item is schema.application:
                 found += _in_application(node, snapshot, schema)
-                found += (each for part, each in not_bound(node) if part not in bound)
+                found += not_bound(node, bound)
         for rule in _in_force(schema, SERVER_RULES, SERVER_LINTS):
             found += rule(root, snapshot.env)
     if snapshot.logger is not None:
@@ -326,11 +328,10 @@ def _verdict(block: Block, snapshot: Snapshot, under: Circumstances) -> Verdict:
     older = _clean_older(block, under)
     for node in root.descendants() if older is None else _others(root, older):
         found += inspect(node, env, schema.release, is_gated=is_gated)
-    found += _in_application(root, snapshot, schema)
-    unbound = tuple(not_bound(root))
-    needs = frozenset(part for part, _ in unbound)
+    if older is None or not _are_same(root, older, RULED):
+        found += _in_application(root, snapshot, schema)
     keep_at_hand(block, root)
-    return Verdict(tuple(dict.fromkeys(found)), unbound, needs)
+    return Verdict(tuple(dict.fromkeys(found)), needs(root))
 
 
 def _clean_older(block: Block, under: Circumstances) -> EffectiveElement | None:
@@ -346,16 +347,25 @@ def _others(node: EffectiveElement, older: EffectiveElement) -> Iterator[Effecti
     """An element, and those inside it, that are not the same to the byte as in an older one."""
     if node.source == older.source:
         return
-    node.look_inside()  # which tells what is wrong there
     yield node
-    for name in node.item.children:
-        now, before = node.all(name), older.all(name)
+    for name, now in node.groups():  # to look inside tells what is wrong there
+        before = older.all(name)
         if len(now) == len(before):
             for one, other in zip(now, before, strict=True):
                 yield from _others(one, other)
         else:
             for one in now:
                 yield from one.descendants()
+
+
+def _are_same(node: EffectiveElement, older: EffectiveElement, names: Iterable[str]) -> bool:
+    """Whether the children of these names are the same to the byte."""
+    groups = ((node.all(name), older.all(name)) for name in names)
+    return all(
+        len(now) == len(before)
+        and all(one.source == other.source for one, other in zip(now, before, strict=True))
+        for now, before in groups
+    )
 
 
 def _in_application(

@@ -188,7 +188,10 @@ def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
         if before != after and not _reads_equal(item.type, before, after):
             yield Change(Kind.CHANGED, new.path, item, before, after)
         return
+    before_all, after_all = dict(old.groups()), dict(new.groups())
     for name, child in item.children.items():
+        if name not in before_all and name not in after_all:
+            continue
         if child.is_list:
             yield from _compare_lists(new, child, old.all(name), new.all(name))
         else:

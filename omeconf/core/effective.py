@@ -102,9 +102,9 @@ class EffectiveElement:
                     self._filler = None
         return self._children
 
-    def look_inside(self) -> None:
-        """Find out what is below it, if nobody has yet."""
-        self._filled()
+    def groups(self) -> Iterable[tuple[str, Sequence[EffectiveElement]]]:
+        """Its children by their names; in no particular order of these."""
+        return self._filled().items()
 
     @property
     def document(self) -> Document:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from weakref import ref
 
 from omeconf.core.once import LOOKING, MadeOnce
-from omeconf.core.parse import BLANKS, MAX_DEPTH, Element, Parser, Text
+from omeconf.core.parse import BLANKS, MAX_DEPTH, Element, Parser, Text, with_other_text
 from omeconf.errors import NotWellFormed
 
 APPLICATION, AROUND = "Application", "Applications"
@@ -91,6 +91,34 @@ class Folded(Element):
                 self.texts, self.open_end = inside.texts, inside.open_end
                 self.children, self.close_start = inside.children, inside.close_start
                 self._is_parsed = True
+        return object.__getattribute__(self, name)
+
+
+class _Placed(Element):
+    """An element of the frame with offsets of the file: those inside when they are looked at."""
+
+    __slots__ = ("_file", "_in_frame")
+
+    def __init__(self, element: Element, parent: Element | None, folded: Fold) -> None:
+        at = folded.in_file
+        self.name, self.attributes, self.parent = element.name, element.attributes, parent
+        self.start, self.open_end = at(element.start), at(element.open_end)
+        self.close_start, self.end = at(element.close_start), at(element.end)
+        self.texts = [Text(at(t.start), at(t.end), t.value, t.is_cdata) for t in element.texts]
+        self._in_frame: Element | None = element
+        self._file = ref(folded)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not set yet."""
+        if name != "children":
+            raise AttributeError(name)
+        with LOOKING:
+            element = self._in_frame
+            if element is not None:
+                folded = self._file()
+                assert folded is not None, "hold the document while its elements are used"
+                self.children = _children(element, self, folded)
+                self._in_frame = None
         return object.__getattribute__(self, name)
 
 
@@ -165,6 +193,8 @@ class Frame:
 class Fold:
     """One file, folded."""
 
+    __slots__ = ("__weakref__", "before", "frame", "runs")
+
     def __init__(self, frame: Frame, runs: Sequence[Run]) -> None:
         self.frame = frame
         self.runs = runs
@@ -193,7 +223,7 @@ class Fold:
 
     def tree(self) -> Element:
         """The root element; its offsets are of the file."""
-        return _placed(self.frame.root, None, self) if self.runs else self.frame.root
+        return _Placed(self.frame.root, None, self) if self.runs else self.frame.root
 
     @property
     def blocks(self) -> Iterator[Block]:
@@ -268,7 +298,11 @@ def _run(run: Run, start: int, first: int, last: int, grown: int, data: bytes) -
         source = data[at:end]
         if b"include" in source or b"ignore" in source:
             return None
-        block = known.get(source) or _block(source, keeps=len(spans) < _FEW)
+        block = known.get(source)
+        if block is None and len(spans) == j + 1 - i:
+            block = _edited(run, i + number, first, last, source)
+        if block is None:
+            block = _block(source, keeps=len(spans) < _FEW)
         if block is None or (number and not _is_gap(data[spans[number - 1][1] : at])):
             return None
         blocks.append(block)
@@ -350,6 +384,24 @@ def _block(source: bytes, *, keeps: bool = False) -> Block | None:
         root = Parser("", _nowhere, max_depth=_MAX_DEPTH).parse(source, "utf-8")
     except NotWellFormed:
         return None
+    return _named(source, root, keeps=keeps)
+
+
+def _edited(run: Run, number: int, first: int, last: int, source: bytes) -> Block | None:
+    """An application of a run that was edited between two offsets of that; None if what it became
+    is not known without reading it again.
+    """
+    older, start = run.blocks[number], run.starts[number]
+    tree = older.tree()
+    if tree is None or not start < first < last < start + len(older.source):
+        return None
+    grown = len(source) - len(older.source)
+    root = with_other_text(tree.element, first - start, last - start, grown, source)
+    return None if root is None else _named(source, root, keeps=True)
+
+
+def _named(source: bytes, root: Element, *, keeps: bool) -> Block:
+    """An application by itself, with its tree if that is kept."""
     name = next((child.value for child in root.children if child.name == "Name"), None)
     block = Block(source, name)
     if keeps:
@@ -374,29 +426,14 @@ def _is_gap(between: bytes) -> bool:
     return not inside.children and not inside.texts
 
 
-def _placed(element: Element, parent: Element | None, folded: Fold) -> Element:
-    """A copy of an element of the frame, and all below, with offsets of the file."""
-    at = folded.in_file
-    copy = Element(element.name, element.attributes, at(element.start), parent)
-    copy.open_end, copy.close_start = at(element.open_end), at(element.close_start)
-    copy.end = at(element.end)
-    copy.texts = [Text(at(t.start), at(t.end), t.value, t.is_cdata) for t in element.texts]
-    spots = folded.frame.spots
-    if element.name == AROUND and any(child.start in spots for child in element.children):
-        copy.children = _unfolded(element, copy, folded)
-    else:
-        copy.children = [_placed(child, copy, folded) for child in element.children]
-    return copy
-
-
-def _unfolded(element: Element, copy: Element, folded: Fold) -> Sequence[Element]:
-    """The children of a copy whose original has placeholders among them."""
-    numbers: Mapping[int, int] = {spot: n for n, spot in enumerate(folded.frame.spots)}
+def _children(element: Element, copy: Element, folded: Fold) -> Sequence[Element]:
+    """The children of a copy, with what stands where the original has placeholders."""
+    spots = folded.frame.spots if element.name == AROUND else ()
     parts: list[Iterable[Element]] = []
     for child in element.children:
-        number = numbers.get(child.start)
-        if number is None:
-            parts.append((_placed(child, copy, folded),))
+        number = bisect_left(spots, child.start)
+        if number == len(spots) or spots[number] != child.start:
+            parts.append((_Placed(child, copy, folded),))
             continue
         run = FoldedChildren(folded.runs[number], folded.start_of(number), copy)
         if len(element.children) == 1:

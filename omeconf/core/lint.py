@@ -46,22 +46,26 @@ PORTS: Mapping[str, Sequence[str]] = {
 """Parts of Bind that are switched off without one of these."""
 
 
-def not_bound(application: EffectiveElement) -> Iterator[tuple[str, Violation]]:
+def needs(application: EffectiveElement) -> frozenset[str]:
+    """The parts of Bind that the providers and publishers of an application need."""
+    return frozenset(
+        bound for enabled, bound in MODULES.items() if application.below(enabled) is not None
+    )
+
+
+def not_bound(application: EffectiveElement, bound: frozenset[str]) -> Iterator[Violation]:
     """A provider or publisher that no part of Bind opens a port for does nothing.
 
-    Gives what is to be said of each that is enabled, and the part of Bind it needs.
+    bound: the parts of Bind that are there.
     """
-    for enabled, bound in MODULES.items():
-        node = application.below(enabled)
+    for enabled, part in MODULES.items():
+        node = application.below(enabled) if part not in bound else None
         if node is not None:
-            yield (
-                bound,
-                node.violation(
-                    Severity.ADVICE,
-                    "not-bound",
-                    f"<{node.item.name}> does nothing: there is no Bind/{bound}",
-                    hint=f"add Bind/{bound}, or remove it here",
-                ),
+            yield node.violation(
+                Severity.ADVICE,
+                "not-bound",
+                f"<{node.item.name}> does nothing: there is no Bind/{part}",
+                hint=f"add Bind/{part}, or remove it here",
             )
 
 

@@ -21,6 +21,8 @@ MAX_DEPTH = 100
 """Levels of elements; the deepest registered path of OvenMediaEngine has 13."""
 
 BLANKS = b" \t\r\n"
+_PLAIN = re.compile(rb"[ -%'-;=?-~]+")
+"""Text of one line that stands for itself: ASCII without &, < and >."""
 _DECLARED_ENCODING = re.compile(rb"<\?xml[^>]*?\bencoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 
 
@@ -118,6 +120,54 @@ def encoding_of(data: bytes) -> tuple[str, bool]:
     if declared and declared[1].lower() in (b"iso-8859-1", b"latin1"):
         return "iso-8859-1", True
     return "utf-8", True
+
+
+def with_other_text(root: Element, start: int, end: int, grown: int, data: bytes) -> Element | None:
+    """The tree of bytes that differ from those of another only in one text; None if they differ in
+    more, or it is not plain.
+
+    root is of the other; its bytes start..end became others, so that there are grown more. data are
+    the new bytes. All offsets are of data, from its beginning.
+    """
+    leaf = root
+    while leaf.children:
+        inner = next((each for each in leaf.children if each.start < start < each.end), None)
+        if inner is None:
+            break
+        leaf = inner
+    text = next((each for each in leaf.texts if each.start <= start < end <= each.end), None)
+    if text is None or text.is_cdata or leaf.children:
+        return None
+    raw = data[text.start : text.end + grown]
+    if not _PLAIN.fullmatch(raw) or not raw.strip(BLANKS):
+        return None
+    other = Text(text.start, text.end + grown, raw.decode("ascii"), is_cdata=False)
+    return _shifted(root, None, start, grown, (text, other))
+
+
+def _shifted(
+    element: Element, parent: Element | None, at: int, grown: int, replaced: tuple[Text, Text]
+) -> Element:
+    """A copy of an element; what lies behind an offset moves, and one text is replaced."""
+    start, open_end = element.start, element.open_end
+    close_start, end = element.close_start, element.end
+    copy = Element(element.name, element.attributes, start + grown * (start > at), parent)
+    copy.open_end = open_end + grown * (open_end > at)
+    copy.close_start = close_start + grown * (close_start > at)
+    copy.end = end + grown * (end > at)
+    old, new = replaced
+    if element.texts:
+        copy.texts = [
+            new
+            if text is old
+            else text
+            if text.end <= at
+            else Text(text.start + grown, text.end + grown, text.value, text.is_cdata)
+            for text in element.texts
+        ]
+    if element.children:
+        copy.children = [_shifted(each, copy, at, grown, replaced) for each in element.children]
+    return copy
 
 
 class Parser:

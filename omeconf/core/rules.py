@@ -317,6 +317,9 @@ APPLICATION_RULES: Mapping[Rule, Release] = {
     subtitles: ALWAYS,
 }
 """Rules that look into one application, and at nothing else."""
+RULED = ("OutputProfiles", "Subtitles")
+"""The children of an application that its rules and lints look at: while they are as they were,
+nobody need be asked again."""
 
 
 def text_at(node: EffectiveElement | None, path: str, env: Env) -> str | None:

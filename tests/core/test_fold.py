@@ -112,7 +112,7 @@ def test_only_what_was_edited_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None
     """Neither the frame nor another application is read, checked or compared again."""
     text = MINIMAL.encode()
     before = checked(text)
-    changed = text.replace(b">6<", b">7<")
+    changed = text.replace(b">6<", b"><!-- --> 7<")
     parsed: list[bytes] = []
     real = Parser.parse
 
@@ -130,7 +130,11 @@ def test_only_what_was_edited_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None
     (only,) = parsed
     assert only.startswith(b"<Application>")
     assert only.count(b"<Name>") == 1
-    assert b">7<" in only
+    assert b"--> 7<" in only
+    parsed.clear()
+    again = Recorded({"Server.xml": changed.replace(b" 7<", b"12<")})
+    check(Snapshot.take(again, folder=older.folder, env=older.env, like=taken), schema(), after)
+    assert not parsed, "only one text is another"
 
 
 def test_nothing_old_is_held() -> None:

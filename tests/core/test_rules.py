@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from omeconf.core.rules import APPLICATION_RULES, RULES_BETWEEN, SERVER_RULES, unaddressable
+from omeconf.core.effective import EffectiveElement
+from omeconf.core.lint import APPLICATION_LINTS
+from omeconf.core.rules import (
+    APPLICATION_RULES,
+    RULED,
+    RULES_BETWEEN,
+    SERVER_RULES,
+    unaddressable,
+)
 from omeconf.core.violation import Severity
 from tests.support import checked
 
@@ -14,6 +24,7 @@ APP = "<Application><Name>{}</Name><Type>live</Type>{}</Application>"
 PROFILES = "<OutputProfiles>{}</OutputProfiles>"
 PROFILE = """<OutputProfile><Name>{}</Name><OutputStreamName>{}</OutputStreamName>{}</OutputProfile>
 """
+SUBTITLES = "<Subtitles><Enable>true</Enable></Subtitles>"
 VIDEO = "<Video>{}<Codec>h264</Codec><Bitrate>1M</Bitrate></Video>"
 
 
@@ -149,3 +160,36 @@ def test_names_that_cannot_be_addressed(name: str) -> None:
 def test_names_that_can() -> None:
     """Blanks inside, dots and letters of any script are fine."""
     assert not any(map(unaddressable, ["app", "my app", "a.b", "хост", "a_b-c"]))
+
+
+def test_what_is_ruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules and lints of an application look at no other children of it than they say."""
+    asked: set[str] = set()
+    tracks = "<TrackSet><Name>t</Name></TrackSet>"
+    rich = playlist("<Rendition><Video>v</Video></Rendition>", tracks)
+    rich = rich.replace("</Application>", SUBTITLES + "</Application>")
+    root = checked(rich).root
+    assert root is not None
+    (application,) = root.every("VirtualHosts/VirtualHost/Applications/Application")
+    real = EffectiveElement._filled
+
+    def filled(node: EffectiveElement) -> dict[str, Any]:
+        found = real(node)
+        return Asked(found, asked) if node is application else found
+
+    monkeypatch.setattr(EffectiveElement, "_filled", filled)
+    for rule in (*APPLICATION_RULES, *APPLICATION_LINTS):
+        list(rule(application, None))
+    assert asked == set(RULED)
+
+
+class Asked(dict[str, Any]):
+    """Children that say who asked for them."""
+
+    def __init__(self, found: dict[str, Any], asked: set[str]) -> None:
+        super().__init__(found)
+        self.asked = asked
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
