@@ -118,6 +118,8 @@ class Repository:
         """Why nothing is adopted; None if it is."""
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
+        self._displaced: list[Prepared] = []
+        """What lies aside since the newest revision took its place."""
         self._to_withdraw: int | None = None
         """A revision that was recorded, but neither published nor withdrawn."""
 
@@ -167,6 +169,7 @@ class Repository:
 
     def close(self) -> None:
         """Let the folder and the history go."""
+        self._tidy()
         self._beside.shutdown()
         self.folder.unlock()
         self.history.close()
@@ -209,6 +212,7 @@ class Repository:
 
         is_thorough: whatever the file system says of the files (`Looking.look`).
         """
+        self._tidy()
         if self.history.trouble and self.history.reopen():
             self._load()
         try:
@@ -566,17 +570,23 @@ class Repository:
             raise
         self.head = Head(revision, checked)
         self.looking.wrote(checked.snapshot, prepared)
-        self.afterwards(partial(self._tidy, prepared, checked.snapshot.size))
+        self._displaced = prepared
+        self.afterwards(self._tidy)
         return self.head
 
-    def _tidy(self, prepared: list[Prepared], size: int) -> None:
-        """What remains to be done once a revision is in its place, for good."""
+    def _tidy(self) -> None:
+        """What remains to be done once a revision is in its place for good: at the latest when
+        something else begins.
+        """
+        displaced, self._displaced = self._displaced, []
+        if not displaced:
+            return
         with suppress(Unwritable):  # the next revision takes the note away
             self.history.published()
-        if size < LARGE:
-            self.publisher.clear(prepared)
+        if sum(len(each.base or b"") for each in displaced) < LARGE:
+            self.publisher.clear(displaced)
         else:  # to give a large file's blocks back takes a while
-            self._beside.submit(self.publisher.clear, prepared)
+            self._beside.submit(self.publisher.clear, displaced)
 
     def _begin(self, work: Callable[[], T], size: int) -> Callable[[], T]:
         """What gives the result of some work: done at once, or for many bytes beside the writer."""
