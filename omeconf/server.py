@@ -25,11 +25,10 @@ import uvicorn
 from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
 from omeconf.api.metrics import Metrics
-from omeconf.core.snapshot import Snapshot
 from omeconf.core.values import expand, read
 from omeconf.daemon.notify import notify
 from omeconf.daemon.service import Service
-from omeconf.daemon.watcher import Watcher
+from omeconf.daemon.watched import watcher_of
 from omeconf.errors import BadSettings, Conflict, Unwritable
 from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
@@ -140,7 +139,7 @@ def serve(places: Places, settings: Settings, *, show_token: bool = False) -> No
     service = open_service(places, settings)
     gc.collect()
     gc.freeze()  # what is there now stays: it need not be looked through again and again
-    watcher = _watcher(service, settings)
+    watcher = watcher_of(service)
     watcher.start()
     try:
         daemon = _Daemon(service, settings, places, show_token=show_token)
@@ -156,46 +155,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def _watcher(service: Service, settings: Settings) -> Watcher:
-    """A watcher of everything that the configuration consists of, or could."""
-    repository = service.repository
-    folder = repository.folder
-
-    def snapshots() -> list[Snapshot]:
-        head, drift = repository.head, repository.drift
-        return [c.snapshot for c in (head.checked if head else None, drift) if c]
-
-    def files() -> set[str]:
-        return {repository.main} | {file for each in snapshots() for file in each.files}
-
-    def places() -> set[str]:
-        return {"."} | {place or "." for each in snapshots() for place in each.folders}
-
-    def folders() -> set[Path]:
-        paths = {folder.path / place for place in places()}
-        paths |= {Path(os.path.realpath(folder.path / file)).parent for file in files()}
-        return {_nearest(path) for path in paths}
-
-    def marks() -> object:
-        return folder.marks((*sorted(files()), *sorted(places())))
-
-    def look() -> bool:
-        service.submit(service.tick, is_thorough=True).result()
-        return service.is_settled
-
-    watch = settings.watch
-    watcher = Watcher(
-        folders, marks, look, settle_s=watch.settle_s, look_every_s=watch.look_every_s
-    )
-    service.vitals.append(lambda: watcher.is_alive)
-    return watcher
-
-
-def _nearest(path: Path) -> Path:
-    """A folder, or the nearest around it that exists."""
-    return path if path.is_dir() or path == path.parent else _nearest(path.parent)
 
 
 class _Server(uvicorn.Server):

@@ -24,7 +24,7 @@ ASIDE = {"client": {"errors", "core"}, "": {"errors", "core"}}
 IMPURE = {"os", "time", "threading", "asyncio", "logging", "socket", "subprocess", "pathlib"}
 DOORS = {
     "lxml": {"core/schema.py"},
-    "watchdog": {"daemon/watcher.py"},
+    "watchdog": {"daemon/bursts.py", "daemon/watcher.py"},
     "uvicorn": {"server.py", "transport.py"},
     "jsonpatch": {"core/mapping.py"},
     "prometheus_client": {"api/metrics.py"},

@@ -1,43 +1,27 @@
-"""Notices manual edits: inotify through watchdog, and a look at the files every few seconds.
+"""Notices manual edits: by what the kernel tells of their folders, and a look every few seconds.
 
 The folders are watched, not the files: editors save by renaming. An event only says "look"; what
-changed is found by comparing content, so our own writes need no ignoring. Reacting to closed,
-moved, created and deleted (not to modified) sees every way of saving, and no half-written file
-of a slow writer (measured with editors, sed, cp, rsync-like saves and ConfigMap swaps).
+changed is found by comparing content, so our own writes need no ignoring. Nothing depends on
+events but the time until an edit is seen: where there are none (no inotify instance is left, a
+network file system, a folder mounted over) the looks find it.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import EventDispatcher, EventQueue
+
+from omeconf.daemon.bursts import Bursts
 
 log = logging.getLogger(__name__)
 
-EVENTS: list[type[FileSystemEvent]] = [
-    FileClosedEvent, FileMovedEvent, FileCreatedEvent, FileDeletedEvent,
-    DirMovedEvent, DirCreatedEvent, DirDeletedEvent,
-]  # fmt: skip
-"""What is heard of: not that a file is opened, read or modified, so that neither looks nor commits
-cost more than they must."""
-
-SETTLE_CAP = 10
-"""A file that never comes to rest is looked at after so many settling times."""
+Identity = tuple[int, int]
+"""Device and inode."""
 
 
 class Watcher:
@@ -45,26 +29,28 @@ class Watcher:
 
     def __init__(
         self,
-        folders: Callable[[], Iterable[Path]],
+        paths: Callable[[], Iterable[Path]],
         marks: Callable[[], object],
         look: Callable[[], bool],
         *,
         settle_s: float,
         look_every_s: float,
     ) -> None:
-        """folders are those to watch now; marks changes when a file may have changed.
+        """paths are the folders to watch now; marks changes when a file may have changed.
 
         look says whether it is done; if not, it is called again at the next turn.
         """
-        self.folders = folders
+        self.paths = paths
         self.marks = marks
         self.look = look
         self.settle_s = settle_s
         self.look_every_s = look_every_s
-        self._woken = threading.Event()
+        self._told = EventQueue()
         self._stopping = threading.Event()
-        self._observer: BaseObserver | None = None
-        self._watched: frozenset[Path] = frozenset()
+        self._bursts: Bursts | None = None
+        self._watched: Mapping[Path, Identity] = {}
+        self._trouble = ""
+        """Why something is not heard, as it was logged."""
         self._thread = threading.Thread(target=self._loop, name="watcher", daemon=True)
 
     def start(self) -> None:
@@ -75,7 +61,7 @@ class Watcher:
     def stop(self) -> None:
         """Stop watching."""
         self._stopping.set()
-        self._woken.set()
+        self._told.put(EventDispatcher.stop_event)
         if self._thread.is_alive():
             self._thread.join()
         self._unwatch()
@@ -88,74 +74,80 @@ class Watcher:
     @property
     def hears(self) -> bool:
         """Whether events are being received; without them the looks still find every edit."""
-        return self._observer is not None and self._observer.is_alive()
+        return self._bursts is not None and self._bursts.is_alive()
 
     def _loop(self) -> None:
         seen: object = None  # what happened before we were here is found by the first look
         while not self._stopping.is_set():
-            is_woken = self._woken.wait(self.look_every_s)
+            is_told = self._wait()
             if self._stopping.is_set():
                 return
             try:
-                seen = self._turn(seen, is_woken=is_woken)
+                seen = self._turn(seen, is_told=is_told)
             except Exception:  # the watcher must outlive whatever it meets
                 log.exception("Cannot look at the configuration folder")
                 seen = None
 
-    def _turn(self, seen: object, *, is_woken: bool) -> object:
+    def _wait(self) -> bool:
+        """Whether something happened within look_every_s, and is over."""
+        try:
+            self._told.get(timeout=self.look_every_s)
+        except queue.Empty:
+            return False
+        return True
+
+    def _turn(self, seen: object, *, is_told: bool) -> object:
         """Look, if something may have changed; gives the marks that were seen."""
-        if is_woken:
-            self._settle()
-        self._watch()
+        is_new = self._watch()
         marks = self.marks()
-        if is_woken or marks != seen:
+        if is_told or is_new or marks != seen:
             return marks if self.look() else None
         return seen
 
-    def _settle(self) -> None:
-        """Wait until nothing has happened for settle_s, but not for ever."""
-        for _ in range(SETTLE_CAP):
-            self._woken.clear()
-            if not self._woken.wait(self.settle_s):
-                break
-        self._woken.clear()
+    def _watch(self) -> bool:
+        """Watch the folders that matter now; whether others than before are heard.
 
-    def _watch(self) -> None:
-        """Watch the folders that matter now; anew if they, or the observer, have changed."""
-        wanted = frozenset(folder for folder in self.folders() if folder.is_dir())
+        A folder that was replaced by another of its name is another.
+        """
+        wanted = {path: found for path in self.paths() if (found := _identity(path)) is not None}
         if wanted == self._watched and self.hears:
-            return
+            return False
+        before, heard = self._watched, self.hears
         self._unwatch()
-        handler = _Handler(self._woken)
-        observer = Observer()
+        deaf = self._listen(wanted) if wanted else {}
+        self._watched = {path: found for path, found in wanted.items() if path not in deaf}
+        self._report(deaf)
+        return self._watched != before or not heard
+
+    def _listen(self, wanted: Iterable[Path]) -> Mapping[Path, OSError]:
+        """Have the kernel tell of paths; gives those of which it does not, and why."""
+        bursts = Bursts(self._told, wanted, self.settle_s)
         try:
-            for folder in wanted:
-                observer.schedule(handler, str(folder), event_filter=EVENTS)
-            observer.start()
+            bursts.start()
         except OSError as error:
-            log.warning(
-                "Cannot watch %s, looking every %g s instead: %s",
-                ", ".join(map(str, wanted)),
-                self.look_every_s,
-                error,
-            )
-            return
-        self._observer, self._watched = observer, wanted
+            bursts.close()
+            return dict.fromkeys(wanted, error)
+        self._bursts = bursts
+        return bursts.deaf
+
+    def _report(self, deaf: Mapping[Path, OSError]) -> None:
+        """Say once what cannot be watched; it is tried again at every turn."""
+        trouble = "; ".join(sorted(f"{path}: {error.strerror}" for path, error in deaf.items()))
+        if trouble and trouble != self._trouble:
+            log.warning("Cannot watch, so looking every %g s: %s", self.look_every_s, trouble)
+        elif self._trouble and not trouble:
+            log.info("watching again: %s", ", ".join(sorted(map(str, self._watched))))
+        self._trouble = trouble
 
     def _unwatch(self) -> None:
-        if self._observer is not None and self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
-        self._observer = None
+        if self._bursts is not None:
+            self._bursts.close()
+        self._bursts = None
 
 
-class _Handler(FileSystemEventHandler):
-    def __init__(self, woken: threading.Event) -> None:
-        self.woken = woken
-
-    def on_closed(self, event: FileSystemEvent) -> None:  # noqa: ARG002
-        self.woken.set()
-
-    on_moved = on_closed
-    on_created = on_closed
-    on_deleted = on_closed
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

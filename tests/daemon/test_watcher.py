@@ -3,13 +3,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from watchdog.observers.api import EventQueue
 
+from omeconf.daemon.bursts import Bursts
 from omeconf.daemon.watcher import Watcher
-from tests.support.daemon import wait_for
+from tests.support.daemon import DEADLINE_S, wait_for
 
 
 class Watched:
@@ -124,12 +129,66 @@ def test_a_look_that_is_not_done(tmp_path: Path) -> None:
     watched.watcher.stop()
 
 
-def test_a_dead_observer_is_replaced(tmp_path: Path) -> None:
-    """If the thread that receives events dies, another takes its place."""
+def test_a_dead_listener_is_replaced(tmp_path: Path) -> None:
+    """If the thread that hears of events dies, another takes its place, and nothing is missed."""
     watched = Watched(tmp_path, look_every_s=0.05)
-    observer = watched.watcher._observer
-    assert observer is not None
-    observer.stop()
-    observer.join()
-    wait_for(lambda: watched.watcher.is_alive, "a new observer")
+    listener = watched.watcher._bursts
+    assert listener is not None
+    listener.stop()
+    listener.join()
+    watched.file.write_text("1")
+    wait_for(lambda: watched.seen and watched.seen[-1] == "1", "what was written meanwhile")
+    wait_for(lambda: watched.watcher.hears, "a new listener")
+    assert watched.watcher._bursts is not listener
     watched.watcher.stop()
+
+
+class Counted(EventQueue):
+    """A queue that knows how often something was put into it."""
+
+    count = 0
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self.count += 1
+        super().put(item, block, timeout)
+
+
+def test_a_burst_is_one_event(tmp_path: Path) -> None:
+    """However much happens in the folder before it rests, it is told of once (or twice, where the
+    machine stalls), not thousands of times."""
+    told = Counted()
+    bursts = Bursts(told, [tmp_path], settle_s=0.5)
+    bursts.start()
+    for number in range(1000):
+        (tmp_path / f"file{number}").write_text("x")
+    told.get(timeout=DEADLINE_S)
+    bursts.close()
+    assert told.count <= 3
+
+
+def test_what_never_rests(tmp_path: Path) -> None:
+    """A folder in which something happens all the time is told of all the same."""
+    told = EventQueue()
+    bursts = Bursts(told, [tmp_path], settle_s=0.02)
+    bursts.start()
+
+    def happens() -> bool:
+        (tmp_path / "file").write_text("x")
+        return not told.empty()
+
+    deadline = time.monotonic() + DEADLINE_S
+    while not happens():
+        assert time.monotonic() < deadline
+    bursts.close()
+
+
+def test_a_closed_listener_leaves_nothing_open(tmp_path: Path) -> None:
+    """Neither descriptors nor threads are left, also of one that could not start."""
+    before = set(Path("/proc/self/fd").iterdir()), threading.active_count()
+    bursts = Bursts(EventQueue(), [tmp_path, tmp_path / "missing"], settle_s=0.02)
+    bursts.start()
+    assert set(bursts.deaf) == {tmp_path / "missing"}
+    bursts.close()
+    bursts.close()
+    Bursts(EventQueue(), [tmp_path], settle_s=0.02).close()
+    assert (set(Path("/proc/self/fd").iterdir()), threading.active_count()) == before
