@@ -345,7 +345,7 @@ def _clean_older(block: Block, under: Circumstances) -> EffectiveElement | None:
 
 def _others(node: EffectiveElement, older: EffectiveElement) -> Iterator[EffectiveElement]:
     """An element, and those inside it, that are not the same to the byte as in an older one."""
-    if node.source == older.source:
+    if node.is_written_like(older):
         return
     yield node
     for name, now in node.groups():  # to look inside tells what is wrong there
@@ -363,7 +363,7 @@ def _are_same(node: EffectiveElement, older: EffectiveElement, names: Iterable[s
     groups = ((node.all(name), older.all(name)) for name in names)
     return all(
         len(now) == len(before)
-        and all(one.source == other.source for one, other in zip(now, before, strict=True))
+        and all(one.is_written_like(other) for one, other in zip(now, before, strict=True))
         for now, before in groups
     )
 

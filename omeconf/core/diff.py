@@ -176,8 +176,8 @@ def _line(mark: str, line: str) -> str:
 
 
 def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
-    item, source = new.item, new.source
-    if source is not None and source == old.source:
+    item = new.item
+    if new.is_written_like(old):
         return
     for name, value_type in item.attributes.items():
         before, after = (n.element.attributes.get(name, "") for n in (old, new))
@@ -188,9 +188,9 @@ def _compare(old: EffectiveElement, new: EffectiveElement) -> Iterator[Change]:
         if before != after and not _reads_equal(item.type, before, after):
             yield Change(Kind.CHANGED, new.path, item, before, after)
         return
-    before_all, after_all = dict(old.groups()), dict(new.groups())
+    present = {name for each in (old, new) for name, _ in each.groups()}
     for name, child in item.children.items():
-        if name not in before_all and name not in after_all:
+        if name not in present:
             continue
         if child.is_list:
             yield from _compare_lists(new, child, old.all(name), new.all(name))

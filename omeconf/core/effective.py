@@ -60,6 +60,7 @@ class EffectiveElement:
         "element",
         "item",
         "place",
+        "shown",
         "site",
         "via",
     )
@@ -93,6 +94,8 @@ class EffectiveElement:
         self._written: set[str] = set()
         self._children: dict[str, Sequence[EffectiveElement]] = {}
         self._filler = filler
+        self.shown: Any = None
+        """It as JSON, if it was asked for: `mapping.py` keeps it here, of applications alone."""
 
     def _filled(self) -> dict[str, Sequence[EffectiveElement]]:
         if self._filler is not None:
@@ -222,12 +225,24 @@ class EffectiveElement:
         items = self.parent.all(self.item.name) if self.block is not None and self.parent else ()
         return items.alone(self.place - 1) if isinstance(items, FoldedItems) else self
 
+    def is_written_like(self, other: EffectiveElement) -> bool:
+        """Whether it and another have the same bytes, which say all about them: nothing inside is
+        included or ignored. So they are the same to the engine.
+        """
+        if not (self._is_inside and other._is_inside):
+            return False
+        one, two = self.element, other.element
+        if one.end - one.start != two.end - two.start:
+            return False
+        return self.document.source(one) == other.document.source(two)
+
     @property
-    def source(self) -> bytes | None:
-        """Its bytes, if they say all about it: nothing inside is included or ignored."""
-        if not self._is_inside:
-            return None
-        return self.document.source(self.element)
+    def older(self) -> EffectiveElement | None:
+        """What stood in the place of a folded application before an edit, alone; if at hand."""
+        block = self.block
+        before = block.older() if block is not None else None
+        tree: EffectiveElement | None = before.tree() if before is not None else None
+        return tree
 
     @property
     def key(self) -> str | None:

@@ -12,7 +12,7 @@ engine's words. ``"$"`` is refused: the engine would read files by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,8 @@ def to_json(
     leaf: Leaf | None = None,
     but: str = "",
 ) -> Json:
-    """An element and all below it as JSON. An object gives a dict, a leaf a scalar.
+    """An element and all below it as JSON. An object gives a dict, a leaf a scalar. Not to be
+    changed by who gets it: it is remembered.
 
     leaf: how a leaf is shown; as it is written, unless told. but: a child that is not looked at.
     """
@@ -56,12 +57,13 @@ def to_json(
             return HIDDEN
         return typed(node.element.value, item.type) if leaf is None else leaf(node)
     if leaf is None:
-        node = node.alone
+        alone = node.alone
+        if alone is not node and not hide_secrets:
+            return _remembered(node, alone)
+        node = alone
 
     def entry(child: EffectiveElement) -> Json:
-        # the engine shows a list item without children as null
-        value = to_json(child, hide_secrets=hide_secrets, leaf=leaf)
-        return None if value == {} else value
+        return _entry(to_json(child, hide_secrets=hide_secrets, leaf=leaf))
 
     flat = item.flat_child
     if flat is not None and node.all(flat.name):
@@ -74,6 +76,47 @@ def to_json(
         elif found:
             result[child_item.json] = to_json(found[0], hide_secrets=hide_secrets, leaf=leaf)
     return result
+
+
+def _remembered(node: EffectiveElement, alone: EffectiveElement) -> Json:
+    """A folded application as JSON; of what stood in its place before, all that is the same."""
+    if alone.shown is None:
+        older = node.older
+        alone.shown = _like(alone, older, older.shown if older is not None else None)
+    return alone.shown
+
+
+def _like(node: EffectiveElement, older: EffectiveElement | None, known: Json) -> Json:
+    """An element as JSON; known is what that of an older one is, or None."""
+    item = node.item
+    if older is None or known is None or item.flat_child is not None:
+        return to_json(node)
+    if node.is_written_like(older):
+        return known
+    if item.type is not None:
+        return to_json(node)
+    now, result = dict(node.groups()), {}
+    for name, child_item in item.children.items():
+        found, before = now.get(name), older.all(name)
+        if not found:
+            continue
+        shown = known.get(child_item.json)
+        if not child_item.is_list:
+            result[child_item.json] = _like(found[0], before[0] if before else None, shown)
+        elif shown is not None and _are_written_like(found, before):
+            result[child_item.json] = shown
+        else:
+            result[child_item.json] = [_entry(to_json(child)) for child in found]
+    return result
+
+
+def _entry(value: Json) -> Json:
+    """An item of a list: the engine shows one without children as null."""
+    return None if value == {} else value
+
+
+def _are_written_like(now: Sequence[EffectiveElement], before: Sequence[EffectiveElement]) -> bool:
+    return len(now) == len(before) and all(map(EffectiveElement.is_written_like, now, before))
 
 
 def typed(text: str, value_type: ValueType) -> Json:
