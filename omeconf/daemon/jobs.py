@@ -174,6 +174,7 @@ class Reloader:
     def request(self, head: Head, *, is_replay: bool = False) -> Job:
         """Ask that the engine come to run head; gives the job that will see to it."""
         with self._changed:
+            is_new = self.pending is None
             if self.pending is None:
                 # it covers all that was not well yet, also what an earlier job failed at
                 first = self.running.revision.number + 1 if self.running else 1
@@ -182,8 +183,9 @@ class Reloader:
             if head.revision.number >= self.pending.last:
                 self.pending.target = head
             self.pending.is_replay |= is_replay
-            self._not_before = 0.0
-            self._changed.notify_all()
+            if is_new or self._not_before:  # else its thread waits for quiet, which has its time
+                self._not_before = 0.0
+                self._changed.notify_all()
             return self.pending
 
     def retry(self) -> Job | None:

@@ -459,7 +459,8 @@ class Service:
             paths = ", ".join(str(change.path) for change in found[:5])
             log.info("revision %d: edited by hand: %s", head.revision.number,
                      paths or "nothing the engine reads")  # fmt: skip
-        self._tell_of(head, found)
+        wanted = plan(found)
+        self._tell_of(head, found, wanted)
         is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (
             head.revision.number
         )
@@ -468,12 +469,12 @@ class Service:
         if head.revision.number % every == 0:
             self.submit(self._prune)  # after the answer
         advice = head.checked.advice_since(before.checked) if found else ()
-        return Committed(head, found, job if plan(found) else None, advice)
+        return Committed(head, found, job if wanted else None, advice)
 
-    def _tell_of(self, head: Head, found: tuple[Change, ...]) -> None:
+    def _tell_of(self, head: Head, found: tuple[Change, ...], wanted: Plan) -> None:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
         self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
-                         plan=plan(found).as_json())  # fmt: skip
+                         plan=wanted.as_json())  # fmt: skip
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""

@@ -30,7 +30,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 
 from omeconf.core.snapshot import digest
 from omeconf.errors import Busy, Conflict, Unwritable
@@ -296,13 +297,14 @@ class Publisher:
             self._mount_points[target] = steps.is_mount_point(target)
         if self._mount_points[target]:
             return True
+        if os.geteuid() == 0:
+            return False
         with suppress(OSError):
             found = target.stat()
-            is_own = found.st_uid == os.geteuid() and found.st_gid in (
+            return found.st_uid != os.geteuid() or found.st_gid not in (
                 *os.getgroups(),
                 os.getegid(),
             )
-            return os.geteuid() != 0 and not is_own
         return False
 
     # -- after a crash ---------------------------------------------------------------------
@@ -312,7 +314,7 @@ class Publisher:
 
         Raises OSError.
         """
-        names = {_digest(file.encode()): file for file in files}
+        names = {_digest_of_name(file): file for file in files}
         targets = {file: Path(os.path.realpath(self.folder / file)) for file in names.values()}
         for folder in sorted({self.folder, *(target.parent for target in targets.values())}):
             if not folder.is_dir():
@@ -409,7 +411,7 @@ class Publisher:
         head = {"folder": str(self.folder), "file": file, "old": len(base), "new": len(new)}
         with translated(f"cannot write the journal for {file}"):
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
-            name = f"{target.name}-{_digest(file.encode())}-{secrets.token_hex(4)}"
+            name = f"{target.name}-{_digest_of_name(file)}-{secrets.token_hex(4)}"
             journal = self.journals / name
             unfinished = self.journals / f"{name}{UNFINISHED}"
             data = json.dumps(head).encode() + b"\n" + base + new
@@ -442,9 +444,10 @@ class Publisher:
 
     def _unfinished(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
         """Where to write new bytes: a name that becomes a temporary's, with their digest."""
-        stem = f"{PREFIX}{target.name[:150]}-{_digest(file.encode())}-{secrets.token_hex(4)}"
+        stem = f"{PREFIX}{target.name[:150]}-{_digest_of_name(file)}-{secrets.token_hex(4)}"
         name = f"{stem}-{'0' * _DIGITS}{SUFFIX}"
-        if not is_included(str(PurePosixPath(file).with_name(name))):
+        around, slash, _ = file.rpartition("/")
+        if not is_included(f"{around}{slash}{name}"):
             return target.with_name(f"{stem}{UNFINISHED}")
         if not is_included(name):
             return self.folder / f"{stem}{UNFINISHED}"
@@ -503,8 +506,9 @@ class Publisher:
                 steps.write_over(each.target, each.base, None, lambda: None)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:_DIGITS]
+@cache
+def _digest_of_name(file: str) -> str:
+    return hashlib.sha256(file.encode()).hexdigest()[:_DIGITS]
 
 
 def _digest_of(file: str, data: bytes) -> str:
