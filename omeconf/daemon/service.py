@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, ParamSpec, TypeVar
 
 from omeconf.core.check import Checked
@@ -214,10 +215,15 @@ class Service:
         is open, another commit with confirm_s extends it, and one without raises Conflict.
         Without reload the engine goes on as it is, until the next one.
         """
+        is_fresh = chain((True,), repeat(False))  # `_follow` has looked; a second try must
         return self._armed(
             confirm_s,
             lambda: self.repository.commit(
-                candidate, origin, force=force, precondition=precondition
+                candidate,
+                origin,
+                force=force,
+                precondition=precondition,
+                is_fresh=next(is_fresh) and not self._unrecorded,
             ),
             reload=reload,
         )

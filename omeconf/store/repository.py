@@ -47,7 +47,10 @@ TRIES = 5
 """How often a commit begins anew when somebody else writes the file at the same moment."""
 
 LARGE = 1 << 18
-"""Bytes from which it pays to hash, check and clear up on other threads."""
+"""Bytes from which it pays to check and clear up on other threads."""
+
+LONG = 1 << 16
+"""Bytes from which it pays to hash on another thread: that lets others compute meanwhile."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -292,10 +295,12 @@ class Repository:
         *,
         force: bool = False,
         precondition: Precondition | None = None,
+        is_fresh: bool = False,
     ) -> Head:
         """Make a revision of a candidate, on disk for good; head itself if nothing changes.
 
         precondition is asked of each base that the candidate is tried on; it may raise Stale.
+        is_fresh: what lies on disk was just looked at (`adopt`).
 
         Raises Stale (another base), Busy (somebody is writing), Drift (the disk is broken),
         Refused (errors, or warnings the base did not have), what `edit.apply` raises, or
@@ -313,7 +318,9 @@ class Repository:
                         return Made(snapshot, partial(check, snapshot, self.schema, checked))
             return Made(checked.snapshot, lambda: checked)
 
-        return self._commit(make, candidate, origin, force=force, precondition=precondition)
+        return self._commit(
+            make, candidate, origin, force=force, precondition=precondition, is_fresh=is_fresh
+        )
 
     def put(
         self,
@@ -373,9 +380,10 @@ class Repository:
         *,
         force: bool = False,
         precondition: Precondition | None = None,
+        is_fresh: bool = False,
     ) -> Head:
-        for _ in range(TRIES):
-            base = self.base(candidate.base)
+        for attempt in range(TRIES):
+            base = self.base(candidate.base, is_fresh=is_fresh and not attempt)
             if precondition is not None:
                 precondition(base)
             made = make(base)
@@ -397,7 +405,7 @@ class Repository:
         A large one is checked while its bytes are written beside the file; they are thrown away
         if it is refused.
         """
-        checking = self._begin(made.check, made.snapshot.size)
+        checking = self._begin(made.check, is_beside=made.snapshot.size >= LARGE)
         if made.snapshot.size < LARGE:
             self.judge(checking(), base.checked, force=force)
         try:
@@ -506,12 +514,14 @@ class Repository:
             diff = unified(base.snapshot, checked.snapshot)
             raise Refused(bad[0].message, worst_first, diff=diff)
 
-    def base(self, wanted: int = 0) -> Head:
+    def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
         """The head that a change can be made on now; wanted: it must have that number.
 
+        is_fresh: what lies on disk was just looked at.
         Raises Drift (files are broken, away or held), Stale, NotReady, or Unwritable.
         """
-        self.adopt(is_thorough=False)
+        if not is_fresh:
+            self.adopt(is_thorough=False)
         head = self.view()
         if self.held is not None:
             raise Drift(f"nothing is changed while files are edited by hand ({self.held}): "
@@ -588,9 +598,9 @@ class Repository:
         else:  # to give a large file's blocks back takes a while
             self._beside.submit(self.publisher.clear, displaced)
 
-    def _begin(self, work: Callable[[], T], size: int) -> Callable[[], T]:
-        """What gives the result of some work: done at once, or for many bytes beside the writer."""
-        if size >= LARGE:
+    def _begin(self, work: Callable[[], T], *, is_beside: bool) -> Callable[[], T]:
+        """What gives the result of some work: done at once, or beside the writer."""
+        if is_beside:
             return self._beside.submit(work).result
         found = work()
         return lambda: found
@@ -599,11 +609,13 @@ class Repository:
         """What gives the digest of each changed file; large ones are hashed while they are
         written.
         """
-        whole = self._begin(lambda: new.digest, new.size)
+        whole = self._begin(lambda: new.digest, is_beside=new.size >= LONG)
         if new.files.keys() == {self.main}:
             return {self.main: whole}
         return {
-            file: self._begin(partial(digest, {file: new.files[file]}), len(new.files[file]))
+            file: self._begin(
+                partial(digest, {file: new.files[file]}), is_beside=len(new.files[file]) >= LONG
+            )
             for file in changed
             if file in new.files
         }

@@ -268,8 +268,9 @@ def test_a_manual_edit_adopted_by_a_refused_write(make: Make, tmp_path: Path) ->
         return adopt(author, is_thorough=is_thorough)
 
     service.repository.adopt = adopt_late  # type: ignore[method-assign]
+    bad = MINIMAL.replace("<Type>live", "<Type>dead").encode()
     with pytest.raises(Refused):
-        commit(service, Candidate(0, (Edit(Verb.MERGE, APP, {"type": "dead"}),)))
+        service.submit(service.put, "Server.xml", bad, Candidate(0, ())).result()
     wait_for(lambda: calls(tmp_path) == ["restart app 2"], "the reload of the manual edit")
 
 
