@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from omeconf import __version__
 from omeconf.core.violation import Severity
 from omeconf.errors import OmeconfError
+
+if TYPE_CHECKING:
+    from omeconf.logs import Format
 
 DEFAULT_STATE = "/var/lib/omeconf"
 DEFAULT_RUNTIME = "/run/omeconf"
@@ -180,6 +182,11 @@ def migrate(path: Path, release: str, env_file: Path | None, *, dry_run: bool) -
 )
 @_SOCKET
 @click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "logfmt", "json", "journal"]),
+    help="How to log; auto: into systemd's journal where it runs us, else text.  [default: auto]",
+)
+@click.option(
     "--show-token", is_flag=True, help="Print a curl line with the access token at the start."
 )
 def serve(
@@ -188,16 +195,18 @@ def serve(
     state: Path,
     listen: str | None,
     socket_path: Path,
+    log_format: Format | None,
     *,
     show_token: bool,
 ) -> None:
     """Run the daemon on SERVER_XML, in the foreground."""
+    from omeconf import logs
     from omeconf.server import Places
     from omeconf.server import serve as run
     from omeconf.settings import load
 
-    _log_to_stderr()
     settings = load(config)
+    logs.begin(log_format or settings.log.format)
     if listen:
         settings = dataclasses.replace(
             settings, api=dataclasses.replace(settings.api, listen=listen)
@@ -205,19 +214,6 @@ def serve(
     if server_xml.is_dir():
         server_xml = server_xml / "Server.xml"
     run(Places(server_xml.absolute(), state, socket_path), settings, show_token=show_token)
-
-
-def _log_to_stderr() -> None:
-    """Lines for people; with priorities for the journal where systemd reads them."""
-    is_journal = "JOURNAL_STREAM" in os.environ
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s" if is_journal else "%(asctime)s %(levelname)s %(message)s",
-    )
-    if is_journal:
-        for number, name in ((40, "<3>"), (30, "<4>"), (20, "<6>")):
-            logging.addLevelName(number, name)
-        logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(levelname)s%(message)s"))
 
 
 @main.command()

@@ -143,6 +143,16 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how."""
+
+    format: Literal["auto", "text", "logfmt", "json", "journal"] = "auto"
+    """auto: into systemd's journal with fields where it runs us, else text to stderr."""
+    reads: bool = False
+    """Whether requests that change nothing have a line too; they are answered more slowly then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of omeconf.toml; every default is usable."""
 
@@ -153,6 +163,7 @@ class Settings:
     hooks: tuple[Hook, ...] = ()
     health: Health = Health()
     engine: Engine = Engine()
+    log: Log = Log()
 
 
 SCOPES = ("application", "virtualHost", "server")

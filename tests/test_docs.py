@@ -65,3 +65,31 @@ def test_every_code_is_documented() -> None:
     """The table has the codes that the source has, each once."""
     documented = [code for code, *_ in rows()]
     assert sorted(documented) == sorted(set(codes_in_source()))
+
+
+def fields_in_source() -> set[str]:
+    """The names of all fields that a line of the log can have."""
+    found = {"time", "level", "message", "logger", "request_id", "traceback"}
+    for path in (PROJECT / "omeconf").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "fields":
+                found |= {keyword.arg for keyword in call.keywords if keyword.arg}
+    return found | {"peer", "uid", "pid"}
+
+
+def test_every_field_of_the_log() -> None:
+    """docs/logs.md has each, and no other."""
+    text = (PROJECT / "docs/logs.md").read_text().partition("## Fields")[2]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", text, re.M)) == fields_in_source()
+
+
+def test_every_event_of_the_log() -> None:
+    """docs/logs.md has each kind, and no other."""
+    text = (PROJECT / "docs/logs.md").read_text().partition("## Fields")[0]
+    told = {name for row in re.findall(r"^\| (`.*?`) \|", text, re.M)
+            for name in re.findall(r"`([a-z]+)`", row)} - {"event"}  # fmt: skip
+    made: set[str] = set()
+    for path in (PROJECT / "omeconf").rglob("*.py"):
+        for match in re.finditer(r"\bevent=((?:\([^)]*\)|[^,)])*)", path.read_text()):
+            made |= set(re.findall(r'"([a-z]+)"', match[1]))
+    assert told == made

@@ -8,6 +8,7 @@ from tests.support import PROJECT
 LAYERS = (
     "errors",
     "core",
+    "logs",
     "report",
     "settings",
     "store",
@@ -31,6 +32,7 @@ DOORS = {
     "httpx2": {"api/runtime.py"},
     "uvloop": {"server.py"},
     "click": {"cli.py", "report.py"},
+    "logging_journald": {"logs.py"},
     "sqlite3": {"store/history.py"},
 }
 PACKAGE = PROJECT / "omeconf"

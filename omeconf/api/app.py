@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from omeconf import errors
 from omeconf.api import (
     apps,
+    audit,
     cors,
     events,
     manage,
@@ -48,6 +49,7 @@ from omeconf.api.envelope import ApiError, answer_error
 from omeconf.api.reading import hides_secrets
 from omeconf.api.remembered import Answer, Key, Remembered, key_of, wanted
 from omeconf.daemon.service import Service
+from omeconf.logs import REQUEST, fields
 from omeconf.store.repository import Head
 
 log = logging.getLogger(__name__)
@@ -192,6 +194,7 @@ def build(
     app.state.tags = Tags()
     app.state.metrics = counts or metrics.Metrics(service)
     app.state.waiting = 0
+    app.state.reads = service.settings.log.reads
     app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False
     app.add_middleware(_Gate, service=service, is_trusted=is_trusted)
@@ -201,6 +204,8 @@ def build(
 def _route(path: str, methods: dict[str, Handler]) -> Route:
     async def dispatch(request: Request) -> Response:
         handler = methods[{"HEAD": "GET"}.get(request.method, request.method)]
+        if handler in READING:
+            audit.only_reads(request)
         may = request.scope["caller"].may(_role(handler, request.method))
         if not may:
             raise ApiError(403, f"this needs the role {_role(handler, request.method)}")
@@ -231,8 +236,9 @@ class Application:
             return
         began = time.monotonic()
         scope["request_id"] = f"{getrandbits(64):016x}"
+        REQUEST.set(scope["request_id"])
         key = None
-        if scope["method"] == "GET":
+        if scope["method"] == "GET" and not self.state.reads:
             key = key_of(scope)
             known = self.answers.find(key, self.state.service.repository.head)
             if known is not None:
@@ -272,17 +278,23 @@ class Application:
                 await Response(status_code=204)(scope, receive, send_with)
             else:
                 await self.app(scope, receive, send_with)
+        except Exception:
+            if not audit.is_told(scope):
+                raise
         finally:
+            took = time.monotonic() - began
             self.state.metrics.answered(
                 scope["method"] if scope["method"] in cors.METHODS.split(", ") else "OTHER",
                 scope.get("route_path", "none"),
                 status,
-                time.monotonic() - began,
+                took,
             )
+            if self.state.reads or not audit.is_read(scope):  # behind the answer
+                asyncio.get_running_loop().call_soon(audit.write, scope, start, took)
 
     def known(self, scope: Scope) -> list[bytes] | None:
         """The answer to a request that has been given before: its status line, and the rest."""
-        if scope["method"] != "GET":
+        if scope["method"] != "GET" or self.state.reads:
             return None
         began = time.monotonic()
         found = self.answers.find(key_of(scope), self.state.service.repository.head)
@@ -390,12 +402,14 @@ def _message(request: Request, error: ApiError) -> str:
 
 def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
+    audit.because(request, error.text)
     if _is_own(request):
         return manage.problem(error.status, error.text, headers=error.headers, extra=error.extra)
     return answer_error(error.status, _message(request, error), headers=error.headers)
 
 
 def _on_not_authorized(request: Request, error: Exception) -> Response:
+    audit.because(request, str(error).partition(":")[0])  # behind it stands what was sent
     how = "Authorization: Basic base64(AccessToken), without a user name"
     if _is_own(request):
         challenge = {"WWW-Authenticate": 'Basic realm="OvenMediaEngine"'}
@@ -416,6 +430,7 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
         404: "Controller not found",
         405: f"Method not allowed; allowed: {headers.get('Allow', '')}",
     }.get(error.status_code, error.detail)
+    audit.because(request, text)
     if error.status_code == 404:
         near = _near(request.scope["path"])
         headers["Omeconf-Hint"] = f"near: {near}" if near else "see /omeconf/v1/openapi.json"
@@ -447,8 +462,9 @@ def _near(path: str) -> str:
 def _on_defect(request: Request, error: Exception) -> Response:
     """What should not happen, in the form that everything else has, with the request's id."""
     number = request.scope["request_id"]
+    audit.because(request, "an error inside omeconf", is_told=True)
     log.error("%s %s failed (request %s)", request.method, request.scope["path"], number,
-              exc_info=error)  # fmt: skip
+              exc_info=error, extra=fields(event="defect"))  # fmt: skip
     text = f"an error inside omeconf; its log has more: request {number}"
     if _is_own(request):
         return manage.problem(500, text)
@@ -461,6 +477,7 @@ def _on_error(request: Request, error: Exception) -> Response:
     status = next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
     violations = getattr(error, "violations", ())
     text = str(error)
+    audit.because(request, text)
     prefix = "[HTTP] "
     if isinstance(error, errors.BadBody):
         prefix = "[Config] "

@@ -91,8 +91,7 @@ async def rollback(request: Request) -> Response:
 async def confirm(request: Request) -> Response:
     """What was written with ?confirm=SECONDS stays."""
     must_not_be_dry(request)
-    by = caller_of(request).name
-    return JSONResponse(await on_writer(request, service_of(request).confirm, by))
+    return JSONResponse(await on_writer(request, service_of(request).confirm))
 
 
 async def _would(request: Request, number: int) -> Response:

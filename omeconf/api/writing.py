@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from omeconf.api.audit import because
 from omeconf.api.auth import Caller
 from omeconf.api.conditions import Resource, Tags, precondition
 from omeconf.api.envelope import ApiError, answer_many, envelope, for_header
@@ -60,9 +62,14 @@ async def on_writer(request: Request, work: Callable[P, T], *args: P.args, **kwa
     state = request.app.state
     if state.waiting >= service_of(request).settings.api.max_waiting:
         raise ApiError(503, "too many requests wait for the writer: try again", retry_after_s=1)
+    context = copy_context()  # so that what is logged there has the request's id
+
+    def call() -> T:
+        return context.run(work, *args, **kwargs)
+
     state.waiting += 1
     try:
-        return await asyncio.wrap_future(service_of(request).submit(work, *args, **kwargs))
+        return await asyncio.wrap_future(service_of(request).submit(call))
     finally:
         state.waiting -= 1
 
@@ -200,6 +207,10 @@ async def create_all(
     is_off = refused and _flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
     written = await write(request, *edits, resource=resource) if edits and not is_off else None
+    refusals = [wanted for wanted in batch if wanted.refusal is not None]
+    if refusals:
+        shown = (f"{each.name}: {each.refusal.text}" for each in refusals if each.refusal)
+        because(request, f"{len(refusals)} of {len(batch)} refused: {'; '.join(shown)}")
     is_seed = service_of(request).settings.api.compat == "0.12"
     envelopes = []
     for wanted in batch:

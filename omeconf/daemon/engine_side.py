@@ -19,6 +19,7 @@ from omeconf.daemon.engine_folder import EngineFolder
 from omeconf.daemon.events import Events
 from omeconf.daemon.hooks import Outcome
 from omeconf.errors import NotFound, Refused
+from omeconf.logs import fields
 from omeconf.settings import Settings
 from omeconf.store.repository import Head
 
@@ -48,7 +49,9 @@ class EngineSide:
     def publish(self, target: Head) -> None:
         """Have the engine's folder hold a head. Raises Unwritable."""
         if self.folder is not None and self.folder.publish(target):
-            log.info("revision %d is published in %s", target.revision.number, self.folder.path)
+            number = target.revision.number
+            log.info("revision %d is published in %s", number, self.folder.path,
+                     extra=fields(event="engine", revision=number))  # fmt: skip
 
     def apply(self, plan: Plan, running: Head | None, target: Head) -> Outcome:
         """Carry out what of a plan the engine's API can do. Raises Unreachable."""

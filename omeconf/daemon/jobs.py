@@ -26,6 +26,7 @@ from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.hooks import Call, Occasion, Outcome, call, calls, run
 from omeconf.daemon.orphans import Orphans
 from omeconf.errors import OmeconfError
+from omeconf.logs import Field, fields
 from omeconf.settings import Settings
 from omeconf.store.repository import Head
 
@@ -268,7 +269,7 @@ class Reloader:
             return
         except Exception as error:  # a job must end, whatever happens in it
             if not isinstance(error, OmeconfError):
-                log.exception("Cannot carry out reload %s", job.id)
+                log.exception("Cannot carry out reload %s", job.id, extra=_about(job))
             job.outcomes.append(Outcome("omeconf", None, str(error)))
             job.state = State.FAILED
         job.ended = self.clock()
@@ -282,7 +283,8 @@ class Reloader:
         try:
             self.on_done(job)
         except Exception as error:  # and whoever waits for it must hear of it
-            log.error("Cannot record the outcome of reload %s: %s", job.id, error)
+            log.error("Cannot record the outcome of reload %s: %s", job.id, error,
+                      extra=_about(job))  # fmt: skip
         if job.state is State.SUPERSEDED:
             with self._changed:
                 if self.pending is not None:
@@ -297,7 +299,7 @@ class Reloader:
 
     def _postpone(self, job: Job, why: str) -> None:
         """The engine is away: the job waits, with what comes meanwhile."""
-        log.warning("reload %s waits: %s", job.id, why)
+        log.warning("reload %s waits: %s", job.id, why, extra=_about(job))
         job.outcomes = [*job.outcomes[-MOST_OUTCOMES:], Outcome("engine", None, why)]
         job.state = State.PENDING
         with self._changed:
@@ -349,7 +351,8 @@ class Reloader:
         wanted = calls(job.plan, self.settings.hooks)
         if wanted is None:
             job.state = State.WAITING
-            log.warning("Restart needed: %s", ", ".join(map(str, job.plan.items)))
+            log.warning("Restart needed: %s", ", ".join(map(str, job.plan.items)),
+                        extra=_about(job))  # fmt: skip
             return
         if wanted or job.is_replay:
             if not any(head is job.target for head in self.half_done):
@@ -382,7 +385,10 @@ class Reloader:
         self.running, self.half_done = job.target, []
         if job.plan:
             log.info(
-                "revision %d runs: %s", job.last, ", ".join(str(item) for item in job.plan.items)
+                "revision %d runs: %s",
+                job.last,
+                ", ".join(str(item) for item in job.plan.items),
+                extra=_about(job),
             )
 
     def _call(self, each: Call, told: Occasion, job: Job) -> Outcome:
@@ -392,7 +398,8 @@ class Reloader:
         for _ in range(each.hook.retries):
             if outcome.is_ok or self._stopping:
                 break
-            log.warning("hook %s failed (%s), trying again", outcome.command, outcome.code)
+            log.warning("hook %s failed (%s), trying again", outcome.command, outcome.code,
+                        extra=_about(job))  # fmt: skip
             outcome = call(each, told, self.orphans)
         return outcome
 
@@ -404,6 +411,7 @@ class Reloader:
             outcome.command,
             outcome.code,
             outcome.output[-400:],
+            extra=_about(job),
         )
 
     def _look_at_engine(self) -> None:
@@ -419,6 +427,11 @@ class Reloader:
                 self.engine.reload_certificates(target)
         except Exception:  # the thread must outlive whatever the engine answers
             log.exception("Cannot look at the engine")
+
+
+def _about(job: Job) -> dict[str, dict[str, Field]]:
+    """The fields of a line about a reload."""
+    return fields(event="reload", revision=job.last, job=job.id, state=job.state.value)
 
 
 def _moment(seconds: float) -> str | None:

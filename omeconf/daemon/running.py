@@ -6,6 +6,7 @@ import logging
 
 from omeconf.core.revision import Revision
 from omeconf.errors import NotFound, Unwritable
+from omeconf.logs import fields
 from omeconf.store.repository import Head, Repository
 
 log = logging.getLogger(__name__)
@@ -59,5 +60,6 @@ class Running:
         try:
             return self._head(history.get(number))
         except (NotFound, Unwritable):
-            log.warning("revision %d (%s) is not in the history any more", number, name)
+            log.warning("revision %d (%s) is not in the history any more", number, name,
+                        extra=fields(event="history", revision=number))  # fmt: skip
             return None

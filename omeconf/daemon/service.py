@@ -22,7 +22,7 @@ from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Violation
-from omeconf.daemon import views
+from omeconf.daemon import audit, views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.events import Events
@@ -30,6 +30,7 @@ from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.daemon.orphans import Orphans
 from omeconf.daemon.running import Running
 from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
+from omeconf.logs import fields
 from omeconf.settings import Settings
 from omeconf.store.repository import Head, Precondition, Repository
 
@@ -115,6 +116,7 @@ class Service:
         self.submit(self._start).result()
 
     def _start(self) -> None:
+        began = self.repository.clock()
         self.repository.open()
         self._report_drift()
         self._report_places()
@@ -134,6 +136,7 @@ class Service:
         self.confirmation.load()
         self._expire_if_due()  # before anything is applied
         head = self._known = self.repository.head
+        self._audit_since(began)
         self.reloader.start()
         if head is not None and running is not None:
             is_live = self.engine is not None and self.engine.live is not None
@@ -288,11 +291,9 @@ class Service:
             reload=reload,
         )
 
-    def confirm(self, author: str = "") -> dict[str, Any]:
+    def confirm(self) -> dict[str, Any]:
         """Keep what was committed with confirm_s. Raises Conflict if nothing waits for it."""
         since = self.confirmation.confirm()
-        by = f" by {author}" if author else ""
-        log.info("confirmed%s: everything since revision %d stays", by, since)
         return {"confirmed": True, "since": since}
 
     def hold(self, reason: str) -> dict[str, Any]:
@@ -426,19 +427,19 @@ class Service:
             return
         numbers = self.confirmation.to_take_back(armed.since)
         names = ", ".join(map(str, numbers))
+        about = fields(event="revert", reverts=names)
         try:
             if numbers:
                 self.repository.revert(
                     numbers, "omeconf", f"revert of {names}: not confirmed in time"
                 )
-                log.warning("revision %s was not confirmed in time: taken back", names)
                 self.events.emit("confirm", state="expired", since=armed.since, reverts=numbers)
         except (Busy, Drift):
             return
         except Conflict as error:
-            log.error("Cannot take back what was not confirmed: %s; it stays", error)
+            log.error("Cannot take back what was not confirmed: %s; it stays", error, extra=about)
         except OmeconfError as error:
-            log.error("Cannot take back what was not confirmed: %s", error)
+            log.error("Cannot take back what was not confirmed: %s", error, extra=about)
             return
         self.confirmation.close_if_possible()
 
@@ -459,12 +460,10 @@ class Service:
         for tell in self.on_head:
             tell()
         if before is None:
+            self._audit(None, head)
             return self._first(head)
         found = changes(before.checked.root, head.checked.root)
-        if head.revision.origin is Origin.FILE:
-            paths = ", ".join(str(change.path) for change in found[:5])
-            log.info("revision %d: edited by hand: %s", head.revision.number,
-                     paths or "nothing the engine reads")  # fmt: skip
+        self._audit(before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
         is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (
@@ -481,6 +480,28 @@ class Service:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
         self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
                          plan=wanted.as_json())  # fmt: skip
+
+    def _audit(self, before: Head | None, head: Head, found: tuple[Change, ...] = ()) -> None:
+        """Have a line in the log for what nobody asked for over the API."""
+        number = before.revision.number if before else 0
+        if head.revision.origin is Origin.API and head.revision.number == number + 1:
+            return
+        history, folder = self.repository.history, self.repository.folder.path
+        newer = [
+            r for r in history.newest(limit=head.revision.number - number) if r.number > number
+        ]
+        old = before.checked.snapshot.files if before else {}
+        audit.tell(reversed(newer), old, head.checked.snapshot.files, found, folder)
+
+    def _audit_since(self, moment: float) -> None:
+        """As `_audit`, of what was done while starting."""
+        history, head = self.repository.history, self.repository.head
+        newer = [r for r in history.newest(limit=100) if r.time >= moment]
+        if head is not None and newer:
+            parent = newer[-1].parent
+            old = history.files(parent) if parent else {}
+            found = head.checked.snapshot.files
+            audit.tell(reversed(newer), old, found, (), self.repository.folder.path)
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""
@@ -541,7 +562,7 @@ class Service:
             return
         if drift is not None:
             for violation in drift.errors:
-                log.error("Cannot adopt the manual edit: %s", violation)
+                audit.refused(violation, self.repository.folder.path)
             self.events.emit("drift", violations=[v.as_json() for v in drift.violations])
         elif not self.repository.missing:
             log.info("the files on disk are valid again")
@@ -614,20 +635,22 @@ class Service:
             return
         names = ", ".join(map(str, sorted(ours)))
         message = f"revert of {names}: the reload failed"
+        about = fields(event="revert", revision=job.last, job=job.id)
         try:
             self._follow(lambda: self.repository.revert(ours, "omeconf", message))
         except (Busy, Drift, Unwritable) as error:
-            log.error("Cannot revert revision %s by itself yet: %s", names, error)
+            log.error("Cannot revert revision %s by itself yet: %s", names, error, extra=about)
             self._to_revert.append(job)
         except Conflict as error:
             if self.reloader.pending is None:
-                log.error("Cannot revert revision %s by itself: %s", names, error)
+                log.error("Cannot revert revision %s by itself: %s", names, error, extra=about)
                 return
             # newer edits are on top: their reload covers these too, and decides for all of them
-            log.warning("revision %s waits for the reload of what was changed since", names)
+            log.warning("revision %s waits for the reload of what was changed since", names,
+                        extra=about)  # fmt: skip
             job.state = State.SUPERSEDED
         except OmeconfError as error:
-            log.error("Cannot revert revision %s by itself: %s", names, error)
+            log.error("Cannot revert revision %s by itself: %s", names, error, extra=about)
         else:
             job.state = State.REVERTED
             self.confirmation.close_if_nothing_is_left()

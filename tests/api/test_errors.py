@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.testclient import TestClient
 
 from omeconf.api.app import ROUTES, RUNTIME
 from omeconf.settings import Api, Settings
@@ -154,6 +155,7 @@ def test_a_planted_exception(
 
     monkeypatch.setitem(ROUTES[path], "GET", broken)
     with caplog.at_level(logging.ERROR):
+        api.client = TestClient(api.client.app)  # raises what the server would log once more
         answer = api.call("GET", path)
     assert answer.status_code == 500
     number = answer.headers["Omeconf-Request-Id"]

@@ -117,6 +117,8 @@ class Daemon:
         self.settings_file.write_text(settings.replace("{hook}", str(hook)))
         self.options: list[str] = []
         """More options for `serve`."""
+        self.wrapped: list[str] = []
+        """A command that runs it, if not we ourselves."""
         self.process: subprocess.Popen[str] | None = None
         self.log_file = base / "log"
 
@@ -125,7 +127,7 @@ class Daemon:
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "omeconf", "serve", str(self.server_xml),
+                    *self.wrapped, sys.executable, "-m", "omeconf", "serve", str(self.server_xml),
                     "--config", str(self.settings_file), "--state", str(self.base / "state"),
                     "--socket", str(self.socket), "--show-token",
                     *self.options,

@@ -1,0 +1,112 @@
+"""One line for each request that may change something: who, from where, what, what came of it.
+
+Nothing of bodies, queries and headers is in it: a secret could be there. Requests that only read
+are left out, unless that is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.requests import Request
+from starlette.types import Message, Scope
+
+from omeconf.api.auth import Caller
+from omeconf.logs import Field, fields
+
+log = logging.getLogger(__name__)
+
+_REASON = "omeconf.reason"
+_READS = "omeconf.reads"
+_TOLD = "omeconf.told"
+
+
+def because(request: Request, reason: str, *, is_told: bool = False) -> None:
+    """Keep why a request is refused, for its line; is_told: what went wrong is logged already."""
+    request.scope[_REASON] = reason
+    request.scope[_TOLD] = is_told
+
+
+def is_told(scope: Scope) -> bool:
+    """Whether what went wrong with a request is logged and answered."""
+    return bool(scope.get(_TOLD))
+
+
+def only_reads(request: Request) -> None:
+    """This request changes nothing, although its method says that it may."""
+    request.scope[_READS] = True
+
+
+def is_read(scope: Scope) -> bool:
+    """Whether a request can have changed nothing."""
+    return scope["method"] in ("GET", "HEAD", "OPTIONS") or _READS in scope
+
+
+def write(scope: Scope, start: Message, seconds: float) -> None:
+    """Write the line of a request that was answered; start: how its answer began."""
+    status = start.get("status", 0)
+    headers: dict[bytes, bytes] = dict(start.get("headers", ()))
+    revision, reload = (
+        headers.get(name, b"").decode() for name in (b"omeconf-revision", b"omeconf-reload")
+    )
+    caller: Caller | None = scope.get("caller")
+    reason = scope.get(_REASON, "")
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    is_dry = b"dryRun=true" in scope["query_string"]
+    outcome, level = _outcome(status)
+    where = _peer(scope)
+    who = f"{caller.name} ({caller.role})" if caller else "somebody unknown"
+    text = f"{scope['method']} {path} by {who} from {where['peer']}: {status or 'no answer'}"
+    if is_dry:
+        text += ", dry run"
+    elif revision:
+        text += f", revision {revision}, reload {reload}"
+    if reason:
+        text += f": {reason}"
+    log.log(
+        level,
+        "%s",
+        text,
+        extra=fields(
+            event="read" if is_read(scope) else "write",
+            who=caller.name if caller else None,
+            role=caller.role if caller else None,
+            **where,
+            method=scope["method"],
+            path=path,
+            status=status or None,
+            outcome=outcome,
+            reason=reason or None,
+            revision=int(revision) if revision and not is_dry else None,
+            reload=None if is_dry else reload,
+            dry_run=is_dry or None,
+            duration_ms=round(seconds * 1000, 1),
+            request_id=scope["request_id"],
+        ),
+    )
+
+
+def _outcome(status: int) -> tuple[str, int]:
+    """What came of a request in one word, and how bad that is."""
+    if status in (401, 403):
+        return "unauthorized", logging.WARNING
+    if status == 207:
+        return "partly", logging.WARNING
+    if status >= 500 or not status:
+        return "failed", logging.ERROR
+    if status >= 400:
+        return "refused", logging.WARNING
+    return "done", logging.INFO
+
+
+def _peer(scope: Scope) -> dict[str, Field]:
+    """Who is at the other end, as the kernel says."""
+    found = scope.get("state", {}).get("peer")
+    if found is not None:
+        pid, uid, _ = found
+        return {"peer": "the local socket", "uid": uid, "pid": pid}
+    client = scope.get("client")
+    if not client:
+        return {"peer": "the local socket"}
+    host, port = client
+    return {"peer": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}

@@ -1,0 +1,119 @@
+"""One line for each revision that nobody asked for over the API: manual edits, automatic reverts.
+
+(What is asked for over the API has its line where it is answered.)
+"""
+
+from __future__ import annotations
+
+import logging
+import pwd
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from omeconf.core.diff import Change
+from omeconf.core.revision import Origin, Revision
+from omeconf.core.violation import Violation
+from omeconf.logs import fields
+
+log = logging.getLogger(__name__)
+
+OWN = "omeconf"
+"""The author of what is done without being asked."""
+MOST_SHOWN = 5
+"""So many changed paths a line names."""
+
+
+def tell(
+    revisions: Iterable[Revision],
+    old: Mapping[str, bytes],
+    new: Mapping[str, bytes],
+    found: Iterable[Change],
+    folder: Path,
+) -> None:
+    """Log revisions that moved head from some files to others; found is what changed."""
+    paths = ", ".join(str(change.path) for change in [*found][:MOST_SHOWN])
+    files = [file for file in sorted({*old, *new}) if old.get(file) != new.get(file)]
+    for revision in revisions:
+        if revision.origin is Origin.FILE:
+            _by_hand(revision, files, paths, folder)
+        elif revision.author == OWN:
+            _by_itself(revision)
+
+
+def refused(violation: Violation, folder: Path) -> None:
+    """Log why a manual edit is not taken up."""
+    uid, name = owner([folder / violation.file])
+    log.error(
+        "Cannot adopt the manual edit: %s",
+        str(violation).replace("\n    hint:", "; hint:"),
+        extra=fields(
+            event="drift",
+            who=name,
+            uid=uid,
+            peer="file",
+            file=violation.file,
+            line=violation.line,
+            code=violation.code,
+            outcome="refused",
+        ),
+    )
+
+
+def owner(paths: Iterable[Path]) -> tuple[int | None, str]:
+    """Whose files these are: uid and name, as far as that is known; of the first that is there."""
+    for path in paths:
+        try:
+            uid = path.stat().st_uid
+        except OSError:
+            continue
+        return uid, user(uid)
+    return None, ""
+
+
+def user(uid: int) -> str:
+    """The name of a user; its number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _by_hand(revision: Revision, files: list[str], paths: str, folder: Path) -> None:
+    uid, name = owner(folder / file for file in files)
+    what = "edited by hand" if revision.parent else "as found"
+    log.info(
+        "revision %d: %s%s: %s",
+        revision.number,
+        what,
+        f" ({files[0]} belongs to {name})" if name else "",
+        paths or ", ".join(files),
+        extra=fields(
+            event="revision",
+            revision=revision.number,
+            origin=revision.origin.value,
+            who=name,
+            uid=uid,
+            peer="file",
+            file=", ".join(files[:MOST_SHOWN]),
+            changes=paths,
+            reverts=", ".join(map(str, revision.reverts)),
+            outcome="done",
+        ),
+    )
+
+
+def _by_itself(revision: Revision) -> None:
+    log.warning(
+        "revision %d: %s",
+        revision.number,
+        revision.message,
+        extra=fields(
+            event="revision",
+            revision=revision.number,
+            origin=revision.origin.value,
+            who=OWN,
+            reason=revision.message,
+            reverts=", ".join(map(str, revision.reverts)),
+            outcome="done",
+        ),
+    )
