@@ -1,40 +1,53 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from watchdog.observers.api import EventQueue
+from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init
 
-from omeconf.daemon.bursts import Bursts
+from omeconf.daemon.bursts import MASK, Bursts
 from omeconf.daemon.watcher import Watcher
 from tests.support.daemon import DEADLINE_S, wait_for
+
+OVERFLOW = struct.pack("iIII", -1, InotifyConstants.IN_Q_OVERFLOW, 0, 0)
+"""The event of a queue that holds no more."""
 
 
 class Watched:
     """A folder with a file in it, and what a watcher has seen there."""
 
-    def __init__(self, folder: Path, *, look_every_s: float = 30.0) -> None:
+    def __init__(
+        self, folder: Path, *more: Path, look_every_s: float = 30.0, settle_s: float = 0.02
+    ) -> None:
         self.file = folder / "Server.xml"
         self.file.write_text("0")
         self.seen: list[str] = []
         self.is_done = True
+        self.raises = False
         self.watcher = Watcher(
-            lambda: [folder],
+            lambda: [folder, *more],
             lambda: self.file.stat().st_mtime_ns if self.file.exists() else None,
             self.look,
-            settle_s=0.02,
+            settle_s=settle_s,
             look_every_s=look_every_s,
         )
         self.watcher.start()
 
     def look(self) -> bool:
+        if self.raises:
+            raise ValueError("told to")
         self.seen.append(self.file.read_text() if self.file.exists() else "gone")
         return self.is_done
 
@@ -192,3 +205,60 @@ def test_a_closed_listener_leaves_nothing_open(tmp_path: Path) -> None:
     bursts.close()
     Bursts(EventQueue(), [tmp_path], settle_s=0.02).close()
     assert (set(Path("/proc/self/fd").iterdir()), threading.active_count()) == before
+
+
+def test_an_overflow_is_one_more_event(tmp_path: Path) -> None:
+    """More happens than the kernel keeps: what is saved behind that is seen all the same."""
+    watched = Watched(tmp_path, look_every_s=600.0, settle_s=1.0)
+    beside = inotify_init()  # nobody reads it, so it shows that a queue overflowed
+    inotify_add_watch(beside, os.fsencode(tmp_path), MASK)
+    kept = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    noise = [tmp_path / "a", tmp_path / "b"]
+    for number in range(kept + 1000):  # not the same twice in turn: that would be kept once
+        noise[number % 2].write_bytes(b"")
+    watched.file.write_text("1")
+    os.set_blocking(beside, False)
+    events = b""
+    with suppress(BlockingIOError):
+        while True:
+            events += os.read(beside, 1 << 20)
+    os.close(beside)
+    assert OVERFLOW in events
+    wait_for(lambda: watched.seen and watched.seen[-1] == "1", "what was saved")
+    watched.watcher.stop()
+
+
+def test_a_look_that_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next look is taken as if nothing had been seen."""
+    watched = Watched(tmp_path, look_every_s=0.02)
+    watched.raises = True
+    watched.file.write_text("1")
+    wait_for(lambda: "Cannot look at the configuration folder" in caplog.text, "the defect")
+    watched.raises = False
+    count = len(watched.seen)
+    wait_for(lambda: len(watched.seen) > count and watched.seen[-1] == "1", "the next look")
+    assert watched.watcher.is_alive
+    watched.watcher.stop()
+
+
+def test_a_folder_that_cannot_be_watched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are; it is said once."""
+    (tmp_path / "deaf").mkdir()
+
+    def add(handle: int, path: bytes, mask: int) -> int:
+        if not path.endswith(b"deaf"):
+            return inotify_add_watch(handle, path, mask)
+        ctypes.set_errno(errno.ENOSPC)
+        return -1
+
+    monkeypatch.setattr("omeconf.daemon.bursts.inotify_add_watch", add)
+    watched = Watched(tmp_path, tmp_path / "deaf", look_every_s=0.05)
+    for text in ("1", "2"):
+        watched.file.write_text(text)
+        wait_for(lambda t=text: watched.seen and watched.seen[-1] == t)  # type: ignore[misc]
+    assert watched.watcher.hears
+    assert caplog.text.count("Cannot watch") == 1
+    watched.watcher.stop()
+    assert "deaf" in caplog.text
