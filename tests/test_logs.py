@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +123,41 @@ def test_the_journal(tmp_path: Path) -> None:
         "OMECONF_LOGGER": "omeconf.test",
     }
     journal.close()
+
+
+JOURNALD = "/lib/systemd/systemd-journald"
+REAL = f"""
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log/journal
+{JOURNALD} &
+until test -S /run/systemd/journal/socket; do sleep 0.02; done
+{sys.executable} -c '
+import logging
+from omeconf import logs
+logs.begin("journal")
+logging.getLogger("x").warning("a%s", "\\nb", extra=logs.fields(revision=12, event="write"))
+'
+until journalctl -D /run/log/journal --no-pager -o json OMECONF_REVISION=12 | grep MESSAGE
+do sleep 0.02; done
+kill $!
+"""
+
+
+def test_the_real_journal() -> None:
+    """systemd-journald takes what is sent, and finds it by its fields."""
+    if not Path(JOURNALD).exists() or shutil.which("journalctl") is None:
+        pytest.skip("there is no systemd-journald")
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a journal of our own needs a mount namespace")
+    done = subprocess.run(
+        [*alone, "sh", "-ec", REAL], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout.splitlines()[0])
+    assert found["MESSAGE"] == "a\\nb"
+    assert (found["PRIORITY"], found["SYSLOG_IDENTIFIER"]) == ("4", "omeconf")
+    assert (found["OMECONF_EVENT"], found["_TRANSPORT"]) == ("write", "journal")
 
 
 def test_the_journal_is_away(tmp_path: Path) -> None:

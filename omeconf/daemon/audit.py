@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omeconf.core.diff import Change
@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 OWN = "omeconf"
 """The author of what is done without being asked."""
 MOST_SHOWN = 5
-"""So many changed paths a line names."""
+"""So many changed paths and files a line names."""
+MOST_ERRORS = 20
+"""So many errors of one manual edit have lines."""
 
 
 def tell(
@@ -40,23 +42,28 @@ def tell(
             _by_itself(revision)
 
 
-def refused(violation: Violation, folder: Path) -> None:
-    """Log why a manual edit is not taken up."""
-    uid, name = owner([folder / violation.file])
-    log.error(
-        "Cannot adopt the manual edit: %s",
-        str(violation).replace("\n    hint:", "; hint:"),
-        extra=fields(
-            event="drift",
-            who=name,
-            uid=uid,
-            peer="file",
-            file=violation.file,
-            line=violation.line,
-            code=violation.code,
-            outcome="refused",
-        ),
-    )
+def refused(violations: Sequence[Violation], folder: Path) -> None:
+    """Log why a manual edit is not taken up: a line for each of the first MOST_ERRORS."""
+    for violation in violations[:MOST_ERRORS]:
+        uid, name = owner([folder / violation.file])
+        log.error(
+            "Cannot adopt the manual edit: %s",
+            str(violation).replace("\n    hint:", "; hint:"),
+            extra=fields(
+                event="drift",
+                who=name,
+                uid=uid,
+                peer="file",
+                file=violation.file,
+                line=violation.line,
+                code=violation.code,
+                outcome="refused",
+            ),
+        )
+    if len(violations) > MOST_ERRORS:
+        more = len(violations) - MOST_ERRORS
+        log.error("Cannot adopt the manual edit: %d more errors, see `omeconf status`", more,
+                  extra=fields(event="drift", outcome="refused"))  # fmt: skip
 
 
 def owner(paths: Iterable[Path]) -> tuple[int | None, str]:

@@ -561,8 +561,7 @@ class Service:
         if seen == self._reported:
             return
         if drift is not None:
-            for violation in drift.errors:
-                audit.refused(violation, self.repository.folder.path)
+            audit.refused(drift.errors, self.repository.folder.path)
             self.events.emit("drift", violations=[v.as_json() for v in drift.violations])
         elif not self.repository.missing:
             log.info("the files on disk are valid again")
