@@ -194,14 +194,16 @@ def serve(
     """Run the daemon on SERVER_XML, in the foreground."""
     from omeconf.server import Places
     from omeconf.server import serve as run
-    from omeconf.settings import load
+    from omeconf.settings import Settings, load
 
     _log_to_stderr()
-    settings = load(config)
-    if listen:
-        settings = dataclasses.replace(
-            settings, api=dataclasses.replace(settings.api, listen=listen)
-        )
+
+    def settings() -> Settings:
+        found = load(config)
+        if listen:
+            found = dataclasses.replace(found, api=dataclasses.replace(found.api, listen=listen))
+        return found
+
     if server_xml.is_dir():
         server_xml = server_xml / "Server.xml"
     run(Places(server_xml.absolute(), state, socket_path), settings, show_token=show_token)
@@ -412,6 +414,36 @@ def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
     else:
         known = ", ".join(found["files"])
         raise OmeconfError(f"revision {revision} has no file {name}; it has {known}")
+
+
+@main.command()
+@click.option("--wait", is_flag=True, help="Wait for what that reloads, and for its outcome.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=90.0, show_default=True, metavar="SECONDS",
+    help="Wait no longer.",
+)  # fmt: skip
+@_SOCKET
+@_JSON
+def reload(*, wait: bool, timeout_s: float, socket_path: Path, as_json: bool) -> None:
+    """Read omeconf.toml again, and look at the files.
+
+    As SIGHUP does; `systemctl reload` calls it. What cannot change at run time is told, and keeps
+    its old value. Settings that are wrong change nothing.
+
+    Exit status: 0 well, 1 the settings or the files on disk have errors, or (with --wait) the
+    reload of the engine failed, 2 no daemon answers.
+    """
+    from omeconf.reloading import ask
+
+    found = ask(socket_path, timeout_s if wait else 0.0)
+    if as_json:
+        click.echo(json.dumps(found.answer, indent=2))
+    else:
+        for line in found.lines:
+            click.echo(line)
+    for line in found.troubles:
+        click.echo(f"omeconf: {line}", err=True)
+    sys.exit(bool(found.troubles))
 
 
 @main.command()

@@ -81,6 +81,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     OWN + "/revisions/{number:int}/diff": {"GET": revisions.diff},
     OWN + "/rollback": {"POST": revisions.rollback},
     OWN + "/confirm": {"POST": revisions.confirm},
+    OWN + "/reload": {"POST": manage.reload_settings},
     OWN + "/hold": {"POST": manage.hold},
     OWN + "/resume": {"POST": manage.resume},
     OWN + "/reloads": {"GET": manage.reloads},
@@ -121,6 +122,7 @@ RUNTIME: dict[str, dict[str, Handler]] = {
 ADMIN_ONLY: set[Handler] = {
     transactions.put_document,
     revisions.rollback,
+    manage.reload_settings,
     manage.hold,
     manage.resume,
 }
@@ -139,6 +141,7 @@ STATUSES: list[tuple[type[errors.OmeconfError], int]] = [
     (errors.Stale, 412),
     (errors.Conflict, 409),
     (errors.Refused, 422),
+    (errors.BadSettings, 422),
     (errors.NotReady, 503),
     (errors.Unwritable, 503),
 ]
@@ -231,7 +234,7 @@ class Application:
             return
         began = time.monotonic()
         scope["request_id"] = f"{getrandbits(64):016x}"
-        key = None
+        key, answers = None, self.answers
         if scope["method"] == "GET":
             key = key_of(scope)
             known = self.answers.find(key, self.state.service.repository.head)
@@ -262,8 +265,14 @@ class Application:
                     ),
                 ]
                 start = message
-            elif key is not None and (found := wanted(scope)) is not None and found is head:
-                # what was authorized by another head is answered once, and not again
+            elif (
+                key is not None
+                and (found := wanted(scope)) is not None
+                and found is head
+                and answers is self.answers
+            ):
+                # what was authorized by another head, or by other settings (which bring other
+                # answers), is answered once, and not again
                 self.remember(key, found, start, message, scope["route_path"])
             await send(message)
 

@@ -1,0 +1,80 @@
+"""How things stand, in one line for people: STATUS= of `systemctl status`."""
+
+from __future__ import annotations
+
+from omeconf.daemon.jobs import State
+from omeconf.daemon.service import Service
+from omeconf.store.repository import Head
+
+
+def standing(service: Service) -> str:
+    """``revision 12 healthy; 3 virtual hosts, 8 applications``, and what is not as it should be."""
+    repository = service.repository
+    head = repository.head
+    parts = [f"revision {head.revision.number} {_state(service, head)}; {_counts(head)}"] if (
+        head
+    ) else ["no valid configuration is known yet"]  # fmt: skip
+    drift, armed = repository.drift, service.confirmation.as_json()
+    if drift is not None:
+        first = drift.errors[0]
+        parts.append(f"errors in the files on disk: {first.file}:{first.line}")
+    for text in (
+        repository.missing,
+        repository.unrecorded and f"cannot record a manual edit: {repository.unrecorded}",
+        repository.held is not None and f"held: {repository.held}",
+        repository.obstacle and f"read only: {repository.obstacle}",
+        repository.history.trouble and f"history: {repository.history.trouble}",
+        service.engine is not None and service.engine.unpublished,
+        armed and f"waits to be confirmed until {armed['deadline']}",
+    ):
+        if text:
+            parts.append(text)
+    return " | ".join(parts).replace("\n", " ")
+
+
+def engine_state(service: Service) -> str:
+    """Of the engine that omeconf speaks to: none, current, replay (it is being given everything),
+    or away."""
+    reloader, engine = service.reloader, service.engine
+    if engine is None or engine.live is None:
+        return "none"
+    jobs = (reloader.current, reloader.pending)
+    is_replay = any(job is not None and job.is_replay for job in jobs)
+    if engine.is_reachable is False:
+        return "away"
+    return "replay" if is_replay else "current"
+
+
+def _state(service: Service, head: Head) -> str:
+    """What the engine makes of the newest revision."""
+    reloader = service.reloader
+    number = head.revision.number
+    job = reloader.current or reloader.pending
+    if job is not None and job.last >= number:
+        if engine_state(service) == "away":
+            return "waits for the engine, which is away"
+        return "is being replayed to the engine" if job.is_replay else "is being reloaded"
+    last = reloader.last
+    if last is not None and last.last == number:
+        return {
+            State.HEALTHY: "healthy",
+            State.WAITING: "needs a restart, for which no hook is set",
+            State.FAILED: "failed to reload",
+            State.REVERTED: "failed to reload",
+        }.get(last.state, last.state.value)
+    if reloader.running is None or reloader.running.revision.number != number:
+        return "not reloaded"
+    return "assumed to run" if service.running.is_assumed else "healthy"
+
+
+def _counts(head: Head) -> str:
+    root = head.checked.root
+    hosts = list(root.every("VirtualHosts/VirtualHost")) if root is not None else []
+    applications = sum(
+        sum(1 for _ in host.every("Applications/Application")) for host in hosts
+    )  # fmt: skip
+    return f"{_many(len(hosts), 'virtual host')}, {_many(applications, 'application')}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
