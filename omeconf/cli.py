@@ -463,6 +463,62 @@ def retry(socket_path: Path, *, as_json: bool) -> None:
                f"reload {found['id']} of revisions {first} to {last}")  # fmt: skip
 
 
+def _layout_options(command: Any) -> Any:
+    for option in (
+        click.option("--instance", default="", metavar="NAME",
+                     help="One of several daemons: omeconf@NAME, /etc/omeconf/NAME.toml."),
+        click.option("--root", type=click.Path(path_type=Path), default=Path("/"), metavar="DIR",
+                     help="Put it together below DIR, for a package or an image."),
+        click.option("--prefix", type=click.Choice(["/etc", "/usr"]), default="/etc",
+                     show_default=True, help="/usr: where packages put units."),
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.option("--conf", type=click.Path(path_type=Path), required=True, metavar="DIR",
+              help="The folder of Server.xml: the only one that the daemon may write.")  # fmt: skip
+@click.option("--user", default="omeconf", show_default=True, help="Whom the daemon runs as.")
+@click.option("--engine-unit", "engine_units", multiple=True, metavar="UNIT",
+              default=["ovenmediaengine.service"], show_default=True,
+              help="What a hook may restart; may be given again.")  # fmt: skip
+@click.option("--command", "command", default=None, metavar="PATH",
+              help="The omeconf that the units run.  [default: this one]")  # fmt: skip
+@_layout_options
+def install_units(
+    conf: Path, user: str, engine_units: Sequence[str], command: str | None, instance: str,
+    root: Path, prefix: str, *, dry_run: bool,
+) -> None:  # fmt: skip
+    """Put units for systemd in their places: service, socket, user, and a polkit rule.
+
+    The folder of Server.xml is given to the daemon's user; the files in it keep their owners.
+    Called again, after an upgrade, it replaces what differs. Settings are never replaced.
+    """
+    from omeconf import units
+
+    layout = units.Layout(root.absolute(), Path(prefix))
+    wanted = units.Wanted(conf, user, instance, tuple(engine_units), command or units.own_command())
+    steps = units.install(wanted, layout)
+    units.carry_out(steps, click.echo, layout, dry_run=dry_run)
+    service, socket = units.unit_names(instance)
+    click.echo(f"next: systemctl enable --now {socket} {service}", err=True)
+
+
+@main.command()
+@_layout_options
+def uninstall_units(instance: str, root: Path, prefix: str, *, dry_run: bool) -> None:
+    """Take away what install-units wrote, and stop the daemon.
+
+    State, history, settings, the user and the owners of files stay.
+    """
+    from omeconf import units
+
+    layout = units.Layout(root.absolute(), Path(prefix))
+    units.carry_out(units.uninstall(layout, instance), click.echo, layout, dry_run=dry_run)
+
+
 @main.command()
 @click.argument("name")
 @click.option(

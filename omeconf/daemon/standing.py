@@ -70,9 +70,8 @@ def _state(service: Service, head: Head) -> str:
 def _counts(head: Head) -> str:
     root = head.checked.root
     hosts = list(root.every("VirtualHosts/VirtualHost")) if root is not None else []
-    applications = sum(
-        sum(1 for _ in host.every("Applications/Application")) for host in hosts
-    )  # fmt: skip
+    places = [place for host in hosts for place in host.all("Applications")]
+    applications = sum(len(place.all("Application")) for place in places)
     return f"{_many(len(hosts), 'virtual host')}, {_many(applications, 'application')}"
 
 
