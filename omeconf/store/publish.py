@@ -30,6 +30,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from omeconf.core.snapshot import digest
@@ -262,7 +263,7 @@ class Publisher:
                 *os.getgroups(),
                 os.getegid(),
             )
-            return os.geteuid() != 0 and not is_own
+            return os.geteuid() != 0 and not is_own and not _may_give_away()
         return False
 
     # -- after a crash ---------------------------------------------------------------------
@@ -647,6 +648,20 @@ def _is_open_for_writing(path: Path) -> bool:
         return has_writer(handle)
     finally:
         os.close(handle)
+
+
+@cache
+def _may_give_away() -> bool:
+    """Whether a file can be given another owner, and still be set up after that.
+
+    capabilities(7): that takes CAP_CHOWN (bit 0) and CAP_FOWNER (bit 3), which a unit may give.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return effective & 0b1001 == 0b1001
 
 
 def _is_mount_point(path: Path) -> bool:
