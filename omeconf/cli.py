@@ -41,7 +41,7 @@ def _default_state() -> Path:
 _SOCKET = click.option(
     "--socket",
     "socket_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=_default_socket,
     help="The daemon's socket.  [default: $OMECONF_SOCKET or /run/omeconf/omeconf.sock]",
 )
@@ -502,8 +502,8 @@ def install_units(
     wanted = units.Wanted(conf, user, instance, tuple(engine_units), command or units.own_command())
     steps = units.install(wanted, layout)
     units.carry_out(steps, click.echo, layout, dry_run=dry_run)
-    service, socket = units.unit_names(instance)
-    click.echo(f"next: systemctl enable --now {socket} {service}", err=True)
+    names = " ".join(reversed(units.unit_names(instance)))
+    click.echo(f"next: systemctl enable --now {names}", err=True)
 
 
 @main.command()

@@ -105,6 +105,10 @@ class Client:
             connection.request(method, path, text, headers)
             answer = connection.getresponse()
             body = answer.read()
+        except PermissionError:
+            raise NotFound(
+                f"the daemon at {self.path} may not be asked: be root, or in its socket's group"
+            ) from None
         except OSError as error:
             raise NotFound(
                 f"cannot reach the daemon at {self.path}: {error.strerror or error}; "

@@ -135,10 +135,16 @@ def shipped(name: str) -> str:
     return found.read_text()
 
 
-def unit_names(instance: str) -> tuple[str, str]:
-    """The service and the socket, as systemctl takes them."""
-    base = f"omeconf@{instance}" if instance else "omeconf"
-    return f"{base}.service", f"{base}.socket"
+def unit_names(instance: str) -> tuple[str, str, str]:
+    """The service, the socket and the target, as systemctl takes them."""
+    of = f"@{instance}" if instance else ""
+    return f"omeconf{of}.service", f"omeconf{of}.socket", f"omeconf-ready{of}.target"
+
+
+def _templates(instance: str) -> tuple[str, str, str]:
+    """The files that the units come from: an instance shares them with others."""
+    at = "@" if instance else ""
+    return f"omeconf{at}.service", f"omeconf{at}.socket", f"omeconf-ready{at}.target"
 
 
 def drop_in(wanted: Wanted) -> str:
@@ -193,8 +199,7 @@ def _must_be_sound(wanted: Wanted, layout: Layout) -> None:
 
 
 def _steps(wanted: Wanted, layout: Layout) -> Iterator[Step]:
-    service, socket = unit_names(wanted.instance)
-    kind = "omeconf@" if wanted.instance else "omeconf"
+    service, socket, target = unit_names(wanted.instance)
     is_here = layout.root == Path("/")
 
     def fitted(name: str) -> str:
@@ -207,8 +212,11 @@ def _steps(wanted: Wanted, layout: Layout) -> Iterator[Step]:
     yield from _write(layout.users / f"omeconf-{wanted.user}.conf", user)
     if is_here and not _exists(wanted.user):
         yield Step(f"make the user {wanted.user}", lambda: _make_user(wanted.user))
-    yield from _write(layout.units / f"{kind}.service", fitted(f"{kind}.service"))
-    yield from _write(layout.units / f"{kind}.socket", fitted(f"{kind}.socket"))
+    for unit in _templates(wanted.instance):
+        yield from _write(layout.units / unit, fitted(unit))
+    if wanted.engine_units != ("ovenmediaengine.service",):
+        text = f"# Written by `{MARK}`.\n[Unit]\nBefore={' '.join(wanted.engine_units)}\n"
+        yield from _write(layout.units / f"{target}.d/10-omeconf.conf", text)
     if wanted.instance and wanted.user != "omeconf":
         text = f"# Written by `{MARK}`.\n[Socket]\nSocketUser={wanted.user}\n"
         text += f"SocketGroup={wanted.user}\n"
@@ -229,24 +237,23 @@ def _steps(wanted: Wanted, layout: Layout) -> Iterator[Step]:
 
 
 def _steps_back(layout: Layout, instance: str) -> Iterator[Step]:
-    service, socket = unit_names(instance)
+    names = unit_names(instance)
     is_here = layout.root == Path("/")
     if is_here:
         yield Step(
-            f"stop and disable {service} and {socket}",
-            lambda: _call("systemctl", "disable", "--now", service, socket, must=False),
+            f"stop and disable {', '.join(names)}",
+            lambda: _call("systemctl", "disable", "--now", *names, must=False),
         )
     name = f"50-omeconf-{instance}.rules" if instance else "50-omeconf.rules"
-    gone = [layout.units / f"{service}.d/10-omeconf.conf",
-            layout.units / f"{socket}.d/10-omeconf.conf", layout.rules / name]  # fmt: skip
-    kind = "omeconf@" if instance else "omeconf"
+    gone = [layout.units / f"{unit}.d/10-omeconf.conf" for unit in names]
+    gone.append(layout.rules / name)
     others = [
         each
         for each in layout.units.glob("omeconf@*.service.d/10-omeconf.conf")
         if each not in gone
     ]
     if not (instance and others):
-        gone += [layout.units / f"{kind}.service", layout.units / f"{kind}.socket"]
+        gone += [layout.units / unit for unit in _templates(instance)]
     has_single = bool(instance) and (layout.units / "omeconf.service").exists()
     if not others and not has_single:
         gone += sorted(layout.users.glob("omeconf-*.conf"))

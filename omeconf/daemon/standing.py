@@ -38,11 +38,10 @@ def engine_state(service: Service) -> str:
     reloader, engine = service.reloader, service.engine
     if engine is None or engine.live is None:
         return "none"
-    jobs = (reloader.current, reloader.pending)
-    is_replay = any(job is not None and job.is_replay for job in jobs)
-    if engine.is_reachable is False:
+    pending, current = reloader.pending, reloader.current
+    if engine.is_reachable is False or (pending is not None and pending.tries):
         return "away"
-    return "replay" if is_replay else "current"
+    return "replay" if any(job and job.is_replay for job in (pending, current)) else "current"
 
 
 def _state(service: Service, head: Head) -> str:

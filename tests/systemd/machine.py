@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support import PROJECT
+from tests.support import EXAMPLES, PROJECT
 from tests.support.daemon import Answer
 
 DEADLINE_S = 30.0
@@ -34,6 +34,24 @@ Description=What a test needs, and none of the machine's own services
 Requires=basic.target dbus.socket
 After=basic.target dbus.socket
 AllowIsolate=yes
+"""
+
+ENGINE = """[Unit]
+Description=What stands for the engine
+[Service]
+ExecStart=/usr/bin/sleep infinity
+"""
+
+UNITS = ("omeconf.socket", "omeconf.service", "omeconf-ready.target")
+
+SETTINGS = """
+[watch]
+settle_s = 0.05
+look_every_s = 0.5
+[[hooks]]
+use = "systemd"
+unit = "ovenmediaengine.service"
+retries = 0
 """
 
 HOLD = """
@@ -81,6 +99,7 @@ class Image:
         assert self._holder.stdout.readline() == "held\n"
         self.root = self.overlay("image")
         shown = self.seen(self.root) / "opt"
+        self.wheel = wheel.name
         (shown / wheel.name).write_bytes(wheel.read_bytes())
         self.run("chroot", str(self.root), "/usr/bin/python3", "-m", "venv", "/opt/omeconf")
         self.run("chroot", str(self.root), "/opt/omeconf/bin/pip", "install", "-q",
@@ -196,7 +215,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside as root, to its end."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self.leader), "-a", "--wd=/", "env", "-i",
+            ["nsenter", "-t", str(self.leader), "-a", "env", "-i",
              "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_PAGER=", *command],
             capture_output=True, text=True, check=False, timeout=120, input=text,
         )  # fmt: skip
@@ -228,6 +247,54 @@ class Machine:
     def show(self, name: str, unit: str = "omeconf.service") -> str:
         """A property of a unit, as systemd has it."""
         return self.systemctl("show", "-P", name, unit).stdout.strip()
+
+    # -- what runs on it -------------------------------------------------------------------
+
+    def add_engine(self) -> None:
+        """An engine, as far as systemd can see, and the configuration folder as root made it."""
+        conf = self.path("/etc/ovenmediaengine")
+        conf.mkdir()
+        (conf / "Server.xml").write_text((EXAMPLES / "origin/Server.xml").read_text())
+        self.path("/etc/systemd/system/ovenmediaengine.service").write_text(ENGINE)
+        self.systemctl("daemon-reload")
+        self.systemctl("start", "ovenmediaengine.service")
+
+    def install(self, *options: str, settings: str = SETTINGS) -> None:
+        """install-units, settings, and a start."""
+        self.omeconf("install-units", "--conf", "/etc/ovenmediaengine", *options)
+        self.path("/etc/omeconf/omeconf.toml").write_text(settings)
+        text = (PROJECT / "systemd/ovenmediaengine.service.d/omeconf.conf").read_text()
+        self.drop_in(text.replace("/usr/bin/omeconf", OMECONF), "ovenmediaengine.service")
+        self.systemctl("enable", "--now", *UNITS)
+
+    def drop_in(
+        self, text: str, unit: str = "omeconf.service", name: str = "50-omeconf.conf"
+    ) -> None:
+        """Have a unit otherwise than shipped; an empty text takes that back."""
+        place = self.path(f"/etc/systemd/system/{unit}.d/{name}")
+        if text:
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(text)
+        else:
+            place.unlink()
+        self.systemctl("daemon-reload")
+
+    @property
+    def server_xml(self) -> Path:
+        """The managed file."""
+        return self.path("/etc/ovenmediaengine/Server.xml")
+
+    def status(self) -> dict[str, Any]:
+        """How things stand, as the daemon has it."""
+        found: dict[str, Any] = self.call("GET", "/omeconf/v1/status").json
+        return found
+
+    def is_quiet(self) -> bool:
+        """Whether the engine runs the newest revision, and nothing is under way."""
+        found = self.status()
+        numbers, reload = found["revision"], found["reload"]
+        is_done = not (reload["pending"] or reload["current"])
+        return bool(numbers["head"] == numbers["running"] == numbers["disk"] and is_done)
 
     # -- over the network ------------------------------------------------------------------
 
