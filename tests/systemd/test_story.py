@@ -74,6 +74,16 @@ def test_edits_by_hand(machine: Machine) -> None:
     machine.run("chown", "root:root", "/etc/ovenmediaengine/Server.xml")
 
 
+def test_somebody_is_writing(machine: Machine) -> None:
+    """Who has root's file open for writing is noticed: nothing is exchanged under his hands."""
+    before = machine.server_xml.read_text()
+    with machine.server_xml.open("r+b"):
+        answer = machine.call("PATCH", APP, {"publishers": {"llhls": {"segmentCount": 4}}})
+        assert answer.status == 409, answer.json
+        assert "is open in a program that is writing it" in answer.json["message"]
+    assert machine.server_xml.read_text() == before
+
+
 def test_a_broken_edit_by_hand(machine: Machine) -> None:
     """It is told with its line, everywhere, is not written over, and does not reach the engine."""
     good, engine = machine.server_xml.read_text(), engine_of(machine)
