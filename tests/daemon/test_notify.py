@@ -43,9 +43,11 @@ class Systemd:
 
     def forget(self) -> None:
         """Let go what has come until now."""
+        self.socket.setblocking(False)
         with suppress(BlockingIOError):
             while True:
-                self.heard.append(self.socket.recv(4096, socket.MSG_DONTWAIT).decode())
+                self.heard.append(self.socket.recv(4096).decode())
+        self.socket.settimeout(DEADLINE_S)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_somebody_is_writing(machine: Machine) -> None:
     with machine.server_xml.open("r+b"):
         answer = machine.call("PATCH", APP, {"publishers": {"llhls": {"segmentCount": 4}}})
         assert answer.status == 409, answer.json
-        assert "is open in a program that is writing it" in answer.json["message"]
+        assert "is being written by somebody else" in answer.json["message"]
     assert machine.server_xml.read_text() == before
 
 
