@@ -25,6 +25,8 @@ from tests.support import EXAMPLES, PROJECT
 from tests.support.daemon import Answer
 
 DEADLINE_S = 30.0
+LOWEST = os.environ.get("OMECONF_SYSTEMD_ROOT", "/")
+"""Another system to try it on, unpacked in a folder: a newer systemd, made by mmdebstrap."""
 OMECONF = "/opt/omeconf/bin/omeconf"
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -114,7 +116,7 @@ class Image:
         top = self.base / name
         for part in ("up", "work", "root"):
             self.seen(top / part).mkdir(parents=True)
-        lower = ":".join([*map(str, below), "/"])
+        lower = ":".join([*map(str, below), LOWEST])
         options = f"lowerdir={lower},upperdir={top}/up,workdir={top}/work"
         self.run("mount", "-t", "overlay", "overlay", "-o", options, str(top / "root"))
         return top / "root"

@@ -116,12 +116,17 @@ def test_ready_after_recovery(watched: Machine) -> None:
     watched.path("/etc/omeconf/engine.token").write_text("secret-of-the-engine")
     settings = SETTINGS + (
         '[engine]\nurl = "http://127.0.0.1:18081"\ntoken_file = "/etc/omeconf/engine.token"\n'
-        'config_dir = "/var/lib/omeconf/engine"\n'
+        'config_dir = "/var/lib/omeconf-engine"\n'
     )
     watched.path("/etc/omeconf/omeconf.toml").write_text(settings)
+    folder = "/var/lib/omeconf-engine"  # for an engine that is not root, as docs/systemd.md has it
+    watched.run("install", "-d", "-o", "omeconf", "-g", "daemon", "-m", "2770", folder)
+    watched.drop_in(f"[Service]\nReadWritePaths={folder}\n", name="engine.conf")
     watched.systemctl("restart", "omeconf.service")
-    start_file = watched.path("/var/lib/omeconf/engine/Server.xml")
+    start_file = watched.path(f"{folder}/Server.xml")
     assert "<VirtualHosts></VirtualHosts>" in start_file.read_text(), "it was there at READY"
+    script = f"cd {folder} && cat Server.xml complete/Server.xml >/dev/null && touch Server.id"
+    watched.run("runuser", "-u", "daemon", "--", "sh", "-c", script)
     wait_for(
         lambda: watched.call("GET", "/omeconf/v1/health/ready").json["engine"] == "away",
         "the engine to be missed",
