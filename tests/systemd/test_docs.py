@@ -16,7 +16,7 @@ APP = "/v1/vhosts/default/apps/app"
 
 
 def test_hooks_without_polkit(machine: Machine) -> None:
-    """The socket restarts the engine, and tells if it could not; without the rule polkit refuses."""
+    """The socket restarts the engine, and tells if it could not; polkit would refuse that."""
     machine.path("/etc/polkit-1/rules.d/50-omeconf.rules").unlink()
     body = {"publishers": {"llhls": {"segmentDuration": 4}}}
     wait_for(lambda: machine.call("PATCH", f"{APP}?dryRun=true", body).status == 200, "the daemon")
