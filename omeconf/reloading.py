@@ -41,8 +41,8 @@ def ask(socket: Path, wait_s: float) -> Asked:
     except OmeconfError as error:
         return Asked({"error": str(error)}, (), (str(error),))
     job = answer["reload"]
-    deadline = time.monotonic() + wait_s
-    while job is not None and _goes_on(job) and time.monotonic() < deadline:
+    deadline, tries = time.monotonic() + wait_s, job["tries"] if job is not None else 0
+    while job is not None and _goes_on(job, tries) and time.monotonic() < deadline:
         time.sleep(POLL_S)
         job = answer["reload"] = client.reload_of(job["id"])
     lines = [f"settings: {name} changed" for name in answer["changed"]]
@@ -60,9 +60,12 @@ def ask(socket: Path, wait_s: float) -> Asked:
     return Asked(answer, tuple(lines), tuple(troubles))
 
 
-def _goes_on(job: dict[str, Any]) -> bool:
-    """Not so if it has ended, or waits for an engine that is away: that may last."""
-    return job["state"] == "running" or (job["state"] == "pending" and not job["tries"])
+def _goes_on(job: dict[str, Any], tries: int) -> bool:
+    """Not so if it has ended, or has been tried once more and waits for an engine: that may last.
+
+    tries: how often it had been begun when we asked.
+    """
+    return bool(job["state"] == "running" or (job["state"] == "pending" and job["tries"] <= tries))
 
 
 def _trouble(job: dict[str, Any]) -> list[str]:

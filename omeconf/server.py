@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import uvicorn
 
@@ -34,7 +35,7 @@ from omeconf.daemon.rereading import Rereading
 from omeconf.daemon.service import Service
 from omeconf.daemon.watcher import SETTLE_CAP, Watcher
 from omeconf.errors import BadSettings, Unwritable
-from omeconf.listeners import Given, Listener, LocalSocket, bind, given, listeners
+from omeconf.listeners import Given, Listener, LocalSocket, bind, given, listeners, parse_listen
 from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
@@ -110,7 +111,13 @@ def serve(places: Places, load: Callable[[], Settings], *, show_token: bool = Fa
             watcher.look_every_s = changed.watch.look_every_s
             daemon.settings_changed()
 
-        service.reread = Rereading(service, load, apply)
+        def load_again() -> Settings:
+            found = load()
+            if found.api.listen:
+                parse_listen(found.api.listen)
+            return found
+
+        service.reread = Rereading(service, load_again, apply)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(daemon.run())
     finally:
@@ -204,10 +211,12 @@ class _Daemon:
         self.counts = Metrics(service)
         self.is_behind = False
         """Whether some listener that head wants could not be opened yet."""
-        self.apps: list[Application] = []
+        self.apps: WeakSet[Application] = WeakSet()
+        """Those of all servers that are open."""
         self.changed = asyncio.Event()
         """Set when listeners may have to be others."""
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.has_terminal = os.isatty(sys.stdin.fileno()) if sys.stdin else False
 
     @property
     def settings(self) -> Settings:
@@ -280,7 +289,13 @@ class _Daemon:
             own.remove()
 
     def _reread(self) -> None:
-        """SIGHUP: as `omeconf reload`, but nobody is told but the log."""
+        """SIGHUP: as `omeconf reload`, but nobody is told but the log.
+
+        It also says that the terminal is gone in which we were started: then we go, too.
+        """
+        if self.has_terminal and not os.isatty(sys.stdin.fileno()):
+            self.stopping.set()
+            return
         reread = self.service.reread
         if isinstance(reread, Rereading):
             self.service.submit(reread.quietly)
@@ -367,7 +382,7 @@ class _Daemon:
     def _start(
         self, app: Application, bound: socket.socket, tls: ssl.SSLContext | None = None
     ) -> tuple[_Server, asyncio.Task[None]]:
-        self.apps.append(app)
+        self.apps.add(app)
         config = uvicorn.Config(
             app,
             http=protocol(self.settings.api, app.known),

@@ -67,8 +67,12 @@ class Supervised:
             self.service.events.forget(hear)
 
     def tell(self) -> None:
-        """Say how things stand, if that has changed."""
-        text = standing(self.service)
+        """Say how things stand, if that has changed. What goes wrong in it ends nothing."""
+        try:
+            text = standing(self.service)
+        except Exception:
+            log.exception("Cannot say how things stand")
+            text = "serving"
         if text != self._told:
             self._told = text
             notify(f"STATUS={text}")

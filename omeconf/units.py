@@ -155,7 +155,7 @@ def drop_in(wanted: Wanted) -> str:
         "[Service]",
         f"Environment=OMECONF_CONF={_quoted(wanted.conf)}",
         "# The folder, not the file: the file is replaced by another, which a mount would refuse.",
-        f"ReadWritePaths={_quoted(wanted.conf)}",
+        f"ReadWritePaths={' '.join(map(_quoted, _written(wanted.conf)))}",
     ]
     if wanted.user != "omeconf":
         lines += [f"User={wanted.user}", f"Group={wanted.user}"]
@@ -304,7 +304,7 @@ def _opened(wanted: Wanted) -> Iterator[Step]:
     Whoever owned a folder goes on writing to it by its group: an engine that is not root keeps its
     Server.id there.
     """
-    for folder in [wanted.conf, *_folders(wanted.conf)]:
+    for folder in [*_written(wanted.conf), *_folders(wanted.conf)]:
         before = folder.stat()
         if _exists(wanted.user) and before.st_uid == pwd.getpwnam(wanted.user).pw_uid:
             continue
@@ -339,6 +339,12 @@ def _let_read(file: Path, user: str) -> None:
     with translated(f"cannot let {user} read {file}"):
         os.chown(file, -1, grp.getgrnam(user).gr_gid)
         file.chmod(stat.S_IMODE(file.stat().st_mode) | 0o040)
+
+
+def _written(conf: Path) -> list[Path]:
+    """What must be writable: the folder, and that of a Server.xml that is a link to elsewhere."""
+    behind = (conf / "Server.xml").resolve().parent
+    return [conf] if behind.is_relative_to(conf.resolve()) else [conf, behind]
 
 
 def _folders(conf: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import grp
 import re
 import shutil
 import subprocess
@@ -124,6 +125,23 @@ def test_odd_folder() -> None:
     """A folder with blanks and percent signs is written so that systemd reads it as it is."""
     text = drop_in(Wanted(Path("/srv/50% of it/conf")))
     assert 'ReadWritePaths="/srv/50%% of it/conf"\n' in text
+
+
+def test_what_is_written_and_read(tmp_path: Path) -> None:
+    """A Server.xml that is a link: its folder is written too. Files for a group: it is needed."""
+    conf, behind = tmp_path / "conf", tmp_path / "behind"
+    for folder in (conf, behind):
+        folder.mkdir()
+        folder.chmod(0o755)
+    (behind / "Server.xml").write_text("")
+    (conf / "Server.xml").symlink_to(behind / "Server.xml")
+    text = drop_in(Wanted(conf))
+    assert f"ReadWritePaths={conf} {behind}\n" in text
+    assert "SupplementaryGroups" not in text
+    (conf / "secret.xml").write_text("")
+    (conf / "secret.xml").chmod(0o640)
+    group = grp.getgrgid((conf / "secret.xml").stat().st_gid).gr_name
+    assert f"SupplementaryGroups={group}\n" in drop_in(Wanted(conf))
 
 
 def test_command_line(tmp_path: Path) -> None:

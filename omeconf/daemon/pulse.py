@@ -3,8 +3,9 @@
 A thread is **stuck** when it has something to do and nothing of it moves: it uses no processor
 time at all, as one does that waits for a lock, a pipe or a dead server. A commit of a large file,
 or one on a slow disk, moves with each block; whoever moves is left alone, but not for more than
-LONGEST_S at one piece of work: that is a loop without an end. A hook may take as long as its own
-time-out, since the writer and the watcher do not wait for it.
+LONGEST_S at one piece of work: that is a loop without an end. Who waits for a disk within the
+kernel (state D) is left alone as long, since he could not be ended either. A hook may take as long
+as its own time-out, since the writer and the watcher do not wait for it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST_S = 600.0
 """One piece of work that takes longer will not come to an end."""
 
 
 class Moves:
-    """Whether a thread has used any processor time since it was last asked."""
+    """Whether a thread has used any processor time since it was last asked, or waits for a disk."""
 
     def __init__(self) -> None:
         self._used_s = -1.0
@@ -31,7 +33,16 @@ class Moves:
             return False
         used_s = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
         before, self._used_s = self._used_s, used_s
-        return used_s != before
+        return used_s != before or _state(thread) == "D"
+
+
+def _state(thread: threading.Thread) -> str:
+    """R, S, D, ... as in proc(5): what stands behind the name, which may hold anything."""
+    try:
+        text = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[0]
 
 
 class WriterPulse:

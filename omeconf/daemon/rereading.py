@@ -96,12 +96,16 @@ class Rereading:
                 raise
             service.take_up(found.settings)
             self.apply(found.settings)
+            if not (found.changed or found.fixed):
+                log.info("settings: read again, nothing has changed")
             if found.changed:
                 log.info("settings: %s changed", ", ".join(found.changed))
             if found.fixed:
                 log.warning("settings: %s need a restart, and are as before until then",
                             ", ".join(found.fixed))  # fmt: skip
             service.tick(is_thorough=True)
+        if service.reloader.pending is not None:
+            service.reloader.retry()  # what waits to be tried again is tried now
         status = service.status()
         job = service.reloader.current or service.reloader.pending
         return {

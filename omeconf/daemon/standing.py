@@ -16,8 +16,8 @@ def standing(service: Service) -> str:
     ) else ["no valid configuration is known yet"]  # fmt: skip
     drift, armed = repository.drift, service.confirmation.as_json()
     if drift is not None:
-        first = drift.errors[0]
-        parts.append(f"errors in the files on disk: {first.file}:{first.line}")
+        where = next((f": {v.file}:{v.line}" for v in drift.errors), "")
+        parts.append(f"errors in the files on disk{where}")
     for text in (
         repository.missing,
         repository.unrecorded and f"cannot record a manual edit: {repository.unrecorded}",

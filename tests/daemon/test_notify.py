@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pty
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -170,6 +172,12 @@ def test_settings_read_again(tmp_path: Path) -> None:
         assert "omeconf.toml: reload.wait_s may not be negative" in failed.stderr
         assert daemon.call("GET", path, token="a-token").status == 401
 
+        daemon.settings_file.write_text(settings + '[api]\nlisten = "nowhere"\n')
+        failed = daemon.cli("reload")
+        assert failed.returncode == 1
+        assert '"nowhere" is not HOST:PORT' in failed.stderr
+        assert daemon.call("GET", path).status == 200
+
         daemon.settings_file.write_text(settings)
         done = daemon.cli("reload", "--wait")
         assert (done.returncode, done.stderr) == (0, ""), done
@@ -193,3 +201,19 @@ def test_reload_tells_what_became_of_it(tmp_path: Path) -> None:
         broken = daemon.cli("reload")
         assert broken.returncode == 1
         assert "<Nonsense> is not known in <Bind>" in broken.stderr
+
+
+def test_the_terminal_goes(tmp_path: Path) -> None:
+    """A daemon that was started in a terminal ends with it; otherwise SIGHUP does not end it."""
+    daemon = Daemon(tmp_path, TEXT)
+    command = [sys.executable, "-m", "omeconf", "serve", str(daemon.server_xml),
+               "--state", str(tmp_path / "state"), "--socket", str(daemon.socket)]  # fmt: skip
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, command)
+    wait_for(lambda: b"serving" in os.read(terminal, 4096), "the daemon")
+    os.kill(pid, signal.SIGHUP)
+    wait_for(lambda: b"settings: read again" in os.read(terminal, 4096), "what SIGHUP does")
+    assert daemon.answers()
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

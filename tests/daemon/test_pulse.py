@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from omeconf.daemon.pulse import LONGEST_S, WatcherPulse, WriterPulse
+from omeconf.daemon.pulse import LONGEST_S, WatcherPulse, WriterPulse, _state
 from tests.support.daemon import wait_for
 
 
@@ -88,6 +88,25 @@ def test_at_work(writer: Writer) -> None:
     for now in (60.0, LONGEST_S - 1):
         wait_for(lambda now=now: pulse.trouble(now) == "", "it to move")  # type: ignore[misc]
     assert "one piece of work" in pulse.trouble(LONGEST_S + 1)
+
+
+@pytest.mark.parametrize("state", ["S", "D"])
+def test_a_slow_disk(writer: Writer, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """One that the kernel has wait for a disk is left alone, but not for ever, either."""
+    pulse = WriterPulse(writer.submit)
+    writer.hold()
+    assert pulse.trouble(0.0) == ""
+    stuck(pulse, 1.0)
+    monkeypatch.setattr("omeconf.daemon.pulse._state", lambda _: state)
+    assert bool(pulse.trouble(100.0)) == (state == "S")
+    assert pulse.trouble(LONGEST_S + 1)
+
+
+def test_state() -> None:
+    """What the kernel says of a thread; of one that is gone, nothing."""
+    assert _state(threading.current_thread()) == "R"
+    gone = threading.Thread(target=int)
+    assert _state(gone) == ""
 
 
 def test_watcher() -> None:
