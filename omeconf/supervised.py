@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Supervised:
 
     async def run(self) -> None:
         """Until it is cancelled. It is on the event loop itself: a stuck loop tells nothing."""
+        if not os.environ.get("NOTIFY_SOCKET"):
+            return
         loop = asyncio.get_running_loop()
         heard = asyncio.Event()
 

@@ -154,8 +154,11 @@ class Machine:
         self.image = image
         self.name = f"omeconf-{secrets.token_hex(4)}"
         self.disk = image.overlay(self.name, image.base / "image/up")
-        unit = image.seen(self.disk) / "etc/systemd/system/omeconf-test.target"
-        unit.write_text(TARGET)
+        etc = image.seen(self.disk) / "etc"
+        (etc / "systemd/system/omeconf-test.target").write_text(TARGET)
+        (etc / "systemd/system/timers.target").symlink_to("/dev/null")  # nothing by the clock
+        (etc / "machine-id").unlink(missing_ok=True)
+        (etc / "machine-id").write_text(f"{secrets.token_hex(16)}\n")  # else it is a first boot
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.leader = 0
 

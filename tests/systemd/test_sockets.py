@@ -110,3 +110,19 @@ def test_a_broken_file_at_the_start(activated: Machine) -> None:
         lambda: activated.call("GET", "/omeconf/v1/health/ready", port=PORT).status == 200,
         "the file to be taken up",
     )
+
+
+def test_without_the_socket_unit(activated: Machine) -> None:
+    """The service alone opens its own socket, anew after a crash, and takes it away at a stop."""
+    activated.systemctl("stop", "omeconf.socket", "omeconf.service")
+    path = activated.path("/run/omeconf/omeconf.sock")
+    assert not path.exists()
+    activated.systemctl("start", "omeconf.service")
+    inode = path.stat().st_ino
+    assert activated.call("GET", "/v1/vhosts").status == 200
+    activated.systemctl("kill", "-s", "KILL", "omeconf.service")
+    wait_for(lambda: path.stat().st_ino != inode, "the next one")
+    wait_for(lambda: activated.call("GET", "/v1/vhosts").status == 200, "the next one to answer")
+    activated.systemctl("stop", "omeconf.service")
+    assert not path.exists()
+    activated.systemctl("start", "omeconf.socket", "omeconf.service")
