@@ -136,9 +136,10 @@ def test_uninstall(bare: Machine) -> None:
 
 
 def test_instances(bare: Machine) -> None:
-    """Two more daemons, one as another user: each with its folder, state, socket and engine."""
+    """Two more daemons, one as another user, one with an odd folder: each has its own of all."""
     for name, user in (("east", "omeconf"), ("west", "ome-west")):
-        conf, port = f"/etc/ome-{name}", {"east": 18081, "west": 18082}[name]
+        conf = {"east": "/etc/50% of 'east'", "west": "/etc/ome-west"}[name]
+        port = {"east": 18081, "west": 18082}[name]
         text = EXAMPLE.replace("<Port>8081<", f"<Port>{port}<")
         bare.path(conf).mkdir()
         bare.path(f"{conf}/Server.xml").write_text(text)
