@@ -108,6 +108,19 @@ def test_a_broken_edit_by_hand(machine: Machine) -> None:
     machine.systemctl("reload", "omeconf")
 
 
+def test_a_file_that_only_root_may_read(machine: Machine) -> None:
+    """It is told, nothing is written over it, and all goes on when it may be read again."""
+    text = machine.server_xml.read_text()
+    machine.server_xml.chmod(0o600)
+    wait_for(lambda: "ermission denied" in machine.show("StatusText"), "it to be told")
+    answer = machine.call("PATCH", APP, {"publishers": {"llhls": {"segmentCount": 4}}})
+    assert answer.status in (409, 503), answer.json
+    assert machine.server_xml.read_text() == text
+    machine.server_xml.chmod(0o644)
+    wait_for(lambda: "denied" not in machine.show("StatusText"), "the end of it")
+    assert machine.call("PATCH", APP, {"publishers": {"llhls": {"segmentCount": 4}}}).status == 200
+
+
 def test_rollback(machine: Machine) -> None:
     """`omeconf rollback` as root, over the socket: an old state again, and the engine with it."""
     engine = engine_of(machine)
