@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 LISTEN :=
 WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
-.PHONY: run test test-long torture check bench bench-check format clean
+.PHONY: run test test-long test-systemd torture check bench bench-check format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -17,10 +17,13 @@ run: $(READY)  ## start the daemon on a copy of the example
 		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
 
 test: $(READY)  ## the tests, in less than two minutes
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture and not systemd"
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long
+
+test-systemd: $(READY)  ## the units in a real systemd, in a container: root and systemd-nspawn
+	@$(BIN)/pytest -q -m systemd tests/systemd
 
 torture: $(READY)  ## kills, errors, full disks and power cuts: minutes, strace and root
 	@rm -rf .torture

@@ -43,7 +43,7 @@ def _default_state() -> Path:
 _SOCKET = click.option(
     "--socket",
     "socket_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=_default_socket,
     help="The daemon's socket.  [default: $OMECONF_SOCKET or /run/omeconf/omeconf.sock]",
 )
@@ -203,14 +203,15 @@ def serve(
     from omeconf import logs
     from omeconf.server import Places
     from omeconf.server import serve as run
-    from omeconf.settings import load
+    from omeconf.settings import Settings, load
 
-    settings = load(config)
-    logs.begin(log_format or settings.log.format)
-    if listen:
-        settings = dataclasses.replace(
-            settings, api=dataclasses.replace(settings.api, listen=listen)
-        )
+    def settings() -> Settings:
+        found = load(config)
+        if listen:
+            found = dataclasses.replace(found, api=dataclasses.replace(found.api, listen=listen))
+        return found
+
+    logs.begin(log_format or settings().log.format)
     if server_xml.is_dir():
         server_xml = server_xml / "Server.xml"
     run(Places(server_xml.absolute(), state, socket_path), settings, show_token=show_token)
@@ -411,6 +412,36 @@ def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--wait", is_flag=True, help="Wait for what that reloads, and for its outcome.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=90.0, show_default=True, metavar="SECONDS",
+    help="Wait no longer.",
+)  # fmt: skip
+@_SOCKET
+@_JSON
+def reload(*, wait: bool, timeout_s: float, socket_path: Path, as_json: bool) -> None:
+    """Read omeconf.toml again, and look at the files.
+
+    As SIGHUP does; `systemctl reload` calls it. What cannot change at run time is told, and keeps
+    its old value. Settings that are wrong change nothing.
+
+    Exit status: 0 well, 1 the settings or the files on disk have errors, or (with --wait) the
+    reload of the engine failed, 2 no daemon answers.
+    """
+    from omeconf.reloading import ask
+
+    found = ask(socket_path, timeout_s if wait else 0.0)
+    if as_json:
+        click.echo(json.dumps(found.answer, indent=2))
+    else:
+        for line in found.lines:
+            click.echo(line)
+    for line in found.troubles:
+        click.echo(f"omeconf: {line}", err=True)
+    sys.exit(bool(found.troubles))
+
+
+@main.command()
 @_SOCKET
 @_JSON
 def retry(socket_path: Path, *, as_json: bool) -> None:
@@ -425,6 +456,62 @@ def retry(socket_path: Path, *, as_json: bool) -> None:
     first, last = found["revisions"]
     click.echo(json.dumps(found, indent=2) if as_json else
                f"reload {found['id']} of revisions {first} to {last}")  # fmt: skip
+
+
+def _layout_options(command: Any) -> Any:
+    for option in (
+        click.option("--instance", default="", metavar="NAME",
+                     help="One of several daemons: omeconf@NAME, /etc/omeconf/NAME.toml."),
+        click.option("--root", type=click.Path(path_type=Path), default=Path("/"), metavar="DIR",
+                     help="Put it together below DIR, for a package or an image."),
+        click.option("--prefix", type=click.Choice(["/etc", "/usr"]), default="/etc",
+                     show_default=True, help="/usr: where packages put units."),
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.option("--conf", type=click.Path(path_type=Path), required=True, metavar="DIR",
+              help="The folder of Server.xml: the only one that the daemon may write.")  # fmt: skip
+@click.option("--user", default="omeconf", show_default=True, help="Whom the daemon runs as.")
+@click.option("--engine-unit", "engine_units", multiple=True, metavar="UNIT",
+              default=["ovenmediaengine.service"], show_default=True,
+              help="What a hook may restart; may be given again.")  # fmt: skip
+@click.option("--command", "command", default=None, metavar="PATH",
+              help="The omeconf that the units run.  [default: this one]")  # fmt: skip
+@_layout_options
+def install_units(
+    conf: Path, user: str, engine_units: Sequence[str], command: str | None, instance: str,
+    root: Path, prefix: str, *, dry_run: bool,
+) -> None:  # fmt: skip
+    """Put units for systemd in their places: service, socket, user, and a polkit rule.
+
+    The folder of Server.xml is given to the daemon's user; the files in it keep their owners.
+    Called again, after an upgrade, it replaces what differs. Settings are never replaced.
+    """
+    from omeconf import units
+
+    layout = units.Layout(root.absolute(), Path(prefix))
+    wanted = units.Wanted(conf, user, instance, tuple(engine_units), command or units.own_command())
+    steps = units.install(wanted, layout)
+    units.carry_out(steps, click.echo, layout, dry_run=dry_run)
+    names = " ".join(reversed(units.unit_names(instance)))
+    click.echo(f"next: systemctl enable --now {names}", err=True)
+
+
+@main.command()
+@_layout_options
+def uninstall_units(instance: str, root: Path, prefix: str, *, dry_run: bool) -> None:
+    """Take away what install-units wrote, and stop the daemon.
+
+    State, history, settings, the user and the owners of files stay.
+    """
+    from omeconf import units
+
+    layout = units.Layout(root.absolute(), Path(prefix))
+    units.carry_out(units.uninstall(layout, instance), click.echo, layout, dry_run=dry_run)
 
 
 @main.command()

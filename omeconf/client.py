@@ -77,6 +77,16 @@ class Client:
         found: dict[str, Any] = self._call("POST", "/omeconf/v1/confirm")
         return found
 
+    def reload(self) -> dict[str, Any]:
+        """Settings and files are looked at again; what that reloads goes on by itself."""
+        found: dict[str, Any] = self._call("POST", "/omeconf/v1/reload")
+        return found
+
+    def reload_of(self, job_id: str) -> dict[str, Any]:
+        """One reload, as it stands now."""
+        found: dict[str, Any] = self._call("GET", f"/omeconf/v1/reloads/{job_id}")
+        return found
+
     def hold(self, reason: str = "") -> dict[str, Any]:
         """Adopt nothing and refuse edits until `resume`."""
         found: dict[str, Any] = self._call("POST", "/omeconf/v1/hold", {"reason": reason})
@@ -95,6 +105,10 @@ class Client:
             connection.request(method, path, text, headers)
             answer = connection.getresponse()
             body = answer.read()
+        except PermissionError:
+            raise NotFound(
+                f"the daemon at {self.path} may not be asked: be root, or in its socket's group"
+            ) from None
         except OSError as error:
             raise NotFound(
                 f"cannot reach the daemon at {self.path}: {error.strerror or error}; "

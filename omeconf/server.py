@@ -1,12 +1,12 @@
 """Puts the daemon together: Settings -> Repository -> Service -> app -> one server a listener.
 
-Port, TLS and token of the API come from the managed Server.xml, always from head. The local
-socket is there whatever that file says.
+Port, TLS and token of the API come from the managed Server.xml, always from head.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -15,53 +15,45 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import uvicorn
 
 from omeconf.api.app import Application, build
 from omeconf.api.auth import basic, server_token
 from omeconf.api.metrics import Metrics
-from omeconf.core.values import expand, read
-from omeconf.daemon.notify import notify
+from omeconf.api.remembered import Remembered
+from omeconf.daemon.bursts import SETTLE_CAP
+from omeconf.daemon.capabilities import keep_to_ourselves
+from omeconf.daemon.notify import notify, watchdog_s
+from omeconf.daemon.pulse import WatcherPulse, WriterPulse
+from omeconf.daemon.rereading import Rereading
 from omeconf.daemon.service import Service
 from omeconf.daemon.watched import watcher_of
-from omeconf.errors import BadSettings, Conflict, Unwritable
+from omeconf.errors import BadSettings, Unwritable
+from omeconf.listeners import Given, Listener, LocalSocket, bind, given, listeners, parse_listen
 from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
-from omeconf.store.repository import Head, Repository
+from omeconf.store.repository import Repository
+from omeconf.supervised import Supervised
 from omeconf.tls import LOOK_S, Tls
 from omeconf.transport import protocol
 
 log = logging.getLogger(__name__)
 
-SOCKET_MODE = 0o660
 RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
 SWITCH_S = 0.0001
 """How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One place where the API listens."""
-
-    host: str
-    port: int
-    certificate: tuple[str, str, str] = ("", "", "")
-    """Certificate, key and chain files; empty without TLS."""
-
-    @property
-    def url(self) -> str:
-        """How a person on this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-        return f"http{'s' if self.certificate[0] else ''}://{host}:{self.port}"
+DRAIN_S = 0.05
+"""How long a connection that has just come may take to send its request, when we stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,46 +63,6 @@ class Places:
     server_xml: Path
     state: Path
     socket: Path
-
-
-def listeners(head: Head, settings: Settings, folder: Path) -> tuple[Listener, ...]:
-    """Where the API shall listen over TCP: as the settings say, else as Server.xml says."""
-    if settings.api.listen:
-        return (parse_listen(settings.api.listen),)
-    root, env = head.checked.root, head.checked.snapshot.env
-    if root is None or root.below("Managers/API") is None:
-        return ()
-    hosts = [expand(ip.element.value, env) for ip in root.all("IP")]
-    found: list[Listener] = []
-    for name in ("Port", "TLSPort"):
-        node = root.below(f"Bind/Managers/API/{name}")
-        text = expand(node.element.value, env) if node else None
-        reading = read("port", text) if text is not None else None
-        if reading is None or reading.refusal or not isinstance(reading.value, tuple):
-            continue
-        port = int(str(reading.value[0]))
-        certificate = ("", "", "")
-        if name == "TLSPort":
-            paths = (
-                expand(root.value(f"Managers/Host/TLS/{part}"), env) or ""
-                for part in ("CertPath", "KeyPath", "ChainCertPath")
-            )
-            cert, key, chain = (str(folder / path) if path else "" for path in paths)
-            if not cert or not key:
-                continue
-            certificate = (cert, key, chain)
-        for host in hosts:
-            if host:
-                found.append(Listener("0.0.0.0" if host == "*" else host, port, certificate))
-    return tuple(found)
-
-
-def parse_listen(text: str) -> Listener:
-    """HOST:PORT. Raises BadSettings."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) < 65536:
-        raise BadSettings(f'"{text}" is not HOST:PORT')
-    return Listener(host.strip("[]") or "127.0.0.1", int(port))
 
 
 def open_service(places: Places, settings: Settings) -> Service:
@@ -132,17 +84,39 @@ def open_service(places: Places, settings: Settings) -> Service:
     return service
 
 
-def serve(places: Places, settings: Settings, *, show_token: bool = False) -> None:
-    """Run the daemon until SIGTERM or SIGINT. Raises BadSettings, Conflict or Unwritable."""
+def serve(places: Places, load: Callable[[], Settings], *, show_token: bool = False) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises BadSettings, Conflict or Unwritable.
+
+    load gives the settings: at the start, and again whenever they are to be read again.
+    """
+    settings = load()
+    sockets = given(os.environ, os.getpid())
+    keep_to_ourselves()
+    faulthandler.enable()  # the watchdog of systemd ends us with SIGABRT: where we were is told
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent when a lease is broken; nothing to do
     sys.setswitchinterval(SWITCH_S)
     service = open_service(places, settings)
     gc.collect()
     gc.freeze()  # what is there now stays: it need not be looked through again and again
-    watcher = watcher_of(service)
+    pulse = WatcherPulse(_longest_rest_s(settings))
+    watcher = watcher_of(service, pulse)
     watcher.start()
+    supervised = Supervised(service, (WriterPulse(service.submit), pulse), watchdog_s())
     try:
-        daemon = _Daemon(service, settings, places, show_token=show_token)
+        daemon = _Daemon(service, places, sockets, supervised, show_token=show_token)
+
+        def apply(changed: Settings) -> None:
+            pulse.rest_s = _longest_rest_s(changed)
+            watcher.times(changed.watch.settle_s, changed.watch.look_every_s)
+            daemon.settings_changed()
+
+        def load_again() -> Settings:
+            found = load()
+            if found.api.listen:
+                parse_listen(found.api.listen)
+            return found
+
+        service.reread = Rereading(service, load_again, apply)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(daemon.run())
     finally:
@@ -157,6 +131,11 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+def _longest_rest_s(settings: Settings) -> float:
+    """How long the watcher may be at rest: between two looks, or while files settle."""
+    return settings.watch.look_every_s + SETTLE_CAP * settings.watch.settle_s
+
+
 class _Server(uvicorn.Server):
     """A uvicorn server among several: signals are the daemon's business."""
 
@@ -169,11 +148,18 @@ class _Daemon:
     """The event loop's part: listeners, as head wants them, and the signals."""
 
     def __init__(
-        self, service: Service, settings: Settings, places: Places, *, show_token: bool
+        self,
+        service: Service,
+        places: Places,
+        sockets: Given,
+        supervised: Supervised,
+        *,
+        show_token: bool,
     ) -> None:
         self.service = service
-        self.settings = settings
         self.places = places
+        self.sockets = sockets
+        self.supervised = supervised
         self.show_token = show_token
         self.open: dict[Listener, tuple[_Server, asyncio.Task[None]]] = {}
         self.tls: dict[Listener, Tls] = {}
@@ -182,12 +168,35 @@ class _Daemon:
         self.counts = Metrics(service)
         self.is_behind = False
         """Whether some listener that head wants could not be opened yet."""
+        self.apps: WeakSet[Application] = WeakSet()
+        """Those of all servers that are open."""
+        self.changed = asyncio.Event()
+        """Set when listeners may have to be others."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.has_terminal = os.isatty(sys.stdin.fileno()) if sys.stdin else False
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now: they may be read again."""
+        return self.service.settings
+
+    def settings_changed(self) -> None:
+        """On the writer: forget what was answered by the old ones, and who was let in by them."""
+
+        def follow() -> None:
+            for app in self.apps:
+                app.answers = Remembered()
+            self.changed.set()
+
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(follow)
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
+        loop = self.loop = asyncio.get_running_loop()
+        changed = self.changed
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reread)
 
         frame: object = None
 
@@ -199,15 +208,20 @@ class _Daemon:
                 loop.call_soon_threadsafe(changed.set)
 
         self.service.on_head.append(head_changed)
-        own, inode = self._local_socket()
-        local = self._start(
-            build(self.service, self.stopping, counts=self.counts, is_trusted=True), own
-        )
+        own = LocalSocket(self.places.socket, self.sockets)
+        local = [
+            self._start(
+                build(self.service, self.stopping, counts=self.counts, is_trusted=True), each
+            )
+            for each in own.sockets
+        ]
+        telling: asyncio.Task[None] | None = None
         try:
             await self._follow_head(is_first=True)
-            await _serving(local, *self.open.values())
+            await _serving(*local, *self.open.values())
             self._greet()
             notify("READY=1")
+            telling = asyncio.ensure_future(self.supervised.run())
             waiting = asyncio.ensure_future(self.stopping.wait())
             while not self.stopping.is_set():
                 hearing = asyncio.ensure_future(changed.wait())
@@ -224,12 +238,24 @@ class _Daemon:
                 if changed.is_set() or self.is_behind:
                     changed.clear()
                     await self._follow_head()
-            notify("STOPPING=1")
+            notify("STOPPING=1", "STATUS=finishing what is under way")
         finally:
-            await self._close(*self.open)
-            await _end(local)
-            if _inode(self.places.socket) == inode:
-                self.places.socket.unlink()
+            if telling is not None:
+                telling.cancel()
+            await asyncio.gather(self._close(*self.open), *(_end(each) for each in local))
+            own.remove()
+
+    def _reread(self) -> None:
+        """SIGHUP: as `omeconf reload`, but nobody is told but the log.
+
+        It also says that the terminal is gone in which we were started: then we go, too.
+        """
+        if self.has_terminal and not os.isatty(sys.stdin.fileno()):
+            self.stopping.set()
+            return
+        reread = self.service.reread
+        if isinstance(reread, Rereading):
+            self.service.submit(reread.quietly)
 
     async def _follow_head(self, *, is_first: bool = False) -> None:
         """Open and close listeners so that they are those of head.
@@ -250,7 +276,10 @@ class _Daemon:
             await self._close(*(each for each in gone if each not in clashing))
 
     def _wanted(self, *, is_first: bool) -> tuple[Listener, ...]:
-        head = self.service.repository.head
+        head, folder = self.service.repository.head, self.places.server_xml.parent
+        if self.sockets.tcp:
+            named = listeners(head, Settings(), folder) if head is not None else ()
+            return self.sockets.listeners(named)
         if head is None:
             return ()
         if self.settings.api.listen and not (self.settings.api.tokens or server_token(head)):
@@ -262,7 +291,7 @@ class _Daemon:
                 raise BadSettings(needs)
             log.error("Cannot go on listening: %s", needs)
             return ()
-        return listeners(head, self.settings, self.places.server_xml.parent)
+        return listeners(head, self.settings, folder)
 
     def _has_certificate(self, listener: Listener) -> bool:
         """Whether TLS can be spoken there: else what is open stays open, and it is tried again."""
@@ -280,7 +309,7 @@ class _Daemon:
         where = f"{listener.host}:{listener.port}"
         try:
             tls = _tls(listener)
-            bound = _bind(listener)
+            bound = bind(listener, self.sockets)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             if is_first:
@@ -303,12 +332,14 @@ class _Daemon:
     async def _close(self, *gone: Listener) -> None:
         for listener in gone:
             self.tls.pop(listener, None)
-            await _end(self.open.pop(listener))
+        await asyncio.gather(*(_end(self.open.pop(listener)) for listener in gone))
+        for listener in gone:
             log.info("no longer listening on %s:%d", listener.host, listener.port)
 
     def _start(
         self, app: Application, bound: socket.socket, tls: ssl.SSLContext | None = None
     ) -> tuple[_Server, asyncio.Task[None]]:
+        self.apps.add(app)
         config = uvicorn.Config(
             app,
             http=protocol(self.settings.api, app.known),
@@ -326,25 +357,6 @@ class _Daemon:
             config.ssl = tls
         server = _Server(config)
         return server, asyncio.ensure_future(server.serve([bound]))
-
-    def _local_socket(self) -> tuple[socket.socket, int]:
-        """The local socket and its inode. Raises Conflict if another daemon answers there."""
-        path = self.places.socket
-        local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(path))
-                raise Conflict(f"another daemon answers at {path}; give --socket PATH")
-            path.unlink(missing_ok=True)
-            mask = os.umask(0o777 & ~SOCKET_MODE)
-            try:
-                local.bind(str(path))
-            finally:
-                os.umask(mask)
-        except OSError as error:
-            raise Unwritable(f"cannot open the socket {path}: {error.strerror}") from error
-        return local, _inode(path)
 
     def _greet(self) -> None:
         """Say where to be reached; a curl line with the token only where that was asked for."""
@@ -366,32 +378,17 @@ async def _serving(*servers: tuple[_Server, asyncio.Task[None]]) -> None:
 
 
 async def _end(running: tuple[_Server, asyncio.Task[None]]) -> None:
-    """Stop a server: no new requests, a moment for those under way."""
+    """Stop a server: no new connections, a moment for requests that are under way.
+
+    Who has just been connected gets that moment too: a connection that is closed before its
+    request was read is a failed request, where a socket of systemd would have kept it.
+    """
     server, task = running
+    for each in getattr(server, "servers", ()):
+        each.close()
+    await asyncio.sleep(DRAIN_S)
     server.should_exit = True
     await task
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-def _bind(listener: Listener) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((listener.host, listener.port))
-        bound.listen(128)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 def _tls(listener: Listener) -> Tls | None:

@@ -26,6 +26,10 @@ def test_the_wheel_works_alone(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+    command = [str(environment / "bin/omeconf"), "install-units", "--conf", "/etc/ome",
+               "--command", "/usr/bin/omeconf", "--root", str(tmp_path / "staged")]  # fmt: skip
+    subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "staged/etc/systemd/system/omeconf.service").exists()
     where = "import omeconf.store.disk as d; print(len(d.shipped_xsd()), d.__file__)"
     shown = subprocess.run(
         [str(python), "-c", where], capture_output=True, text=True, check=True, cwd=tmp_path

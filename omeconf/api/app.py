@@ -83,6 +83,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     OWN + "/revisions/{number:int}/diff": {"GET": revisions.diff},
     OWN + "/rollback": {"POST": revisions.rollback},
     OWN + "/confirm": {"POST": revisions.confirm},
+    OWN + "/reload": {"POST": manage.reload_settings},
     OWN + "/hold": {"POST": manage.hold},
     OWN + "/resume": {"POST": manage.resume},
     OWN + "/reloads": {"GET": manage.reloads},
@@ -123,6 +124,7 @@ RUNTIME: dict[str, dict[str, Handler]] = {
 ADMIN_ONLY: set[Handler] = {
     transactions.put_document,
     revisions.rollback,
+    manage.reload_settings,
     manage.hold,
     manage.resume,
 }
@@ -141,6 +143,7 @@ STATUSES: list[tuple[type[errors.OmeconfError], int]] = [
     (errors.Stale, 412),
     (errors.Conflict, 409),
     (errors.Refused, 422),
+    (errors.BadSettings, 422),
     (errors.NotReady, 503),
     (errors.Unwritable, 503),
 ]
@@ -237,7 +240,7 @@ class Application:
         began = time.monotonic()
         scope["request_id"] = f"{getrandbits(64):016x}"
         REQUEST.set(scope["request_id"])
-        key = None
+        key, answers = None, self.answers
         if scope["method"] == "GET" and not self.state.reads:
             key = key_of(scope)
             known = self.answers.find(key, self.state.service.repository.head)
@@ -268,8 +271,14 @@ class Application:
                     ),
                 ]
                 start = message
-            elif key is not None and (found := wanted(scope)) is not None and found is head:
-                # what was authorized by another head is answered once, and not again
+            elif (
+                key is not None
+                and (found := wanted(scope)) is not None
+                and found is head
+                and answers is self.answers
+            ):
+                # what was authorized by another head, or by other settings (which bring other
+                # answers), is answered once, and not again
                 self.remember(key, found, start, message, scope["route_path"])
             await send(message)
 

@@ -13,6 +13,7 @@ from omeconf import __version__
 from omeconf.api.envelope import ApiError, read_body
 from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, service_of
 from omeconf.core.violation import Violation
+from omeconf.daemon.standing import engine_state
 from omeconf.store.disk import shipped_xsd
 
 
@@ -56,6 +57,12 @@ async def retry(request: Request) -> Response:
     return JSONResponse(job.as_json(), 202)
 
 
+async def reload_settings(request: Request) -> Response:
+    """Read omeconf.toml again, and look at the files; what that reloads goes on by itself."""
+    must_not_be_dry(request)
+    return JSONResponse(await on_writer(request, lambda: service_of(request).reread()))
+
+
 async def hold(request: Request) -> Response:
     """Adopt nothing and refuse edits until resume, over restarts."""
     must_not_be_dry(request)
@@ -88,6 +95,6 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """A good configuration is known; 503 until then."""
+    """A good configuration is known; 503 until then. And whether the engine has been given it."""
     service_of(request).view()
-    return JSONResponse({"status": "ok"})
+    return JSONResponse({"status": "ok", "engine": engine_state(service_of(request))})

@@ -307,6 +307,19 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer": record({"confirmed": {"const": True}, "since": NUMBER}),
         "writes": True,
     },
+    (f"{_O}/reload", "POST"): {
+        "answer": record(
+            {
+                "changed": array(TEXT),
+                "needRestart": array(TEXT),
+                "revision": {"type": ["integer", "null"]},
+                "drift": {"anyOf": [{"type": "null"}, record({"violations": array(ANY)})]},
+                "missing": {"type": ["string", "null"]},
+                "reload": {"anyOf": [{"type": "null"}, ref("Reload")]},
+            }
+        ),
+        "writes": True,
+    },
     (f"{_O}/hold", "POST"): {
         "body": record({"reason": TEXT}, optional=("reason",)),
         "optional": True,
@@ -337,7 +350,11 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (f"{_O}/schema", "GET"): {"answer": TEXT, "answer_type": "application/xml"},
     (f"{_O}/metrics", "GET"): {"answer": TEXT, "answer_type": "text/plain"},
     (f"{_O}/health/live", "GET"): {"answer": record({"status": {"const": "ok"}})},
-    (f"{_O}/health/ready", "GET"): {"answer": record({"status": {"const": "ok"}})},
+    (f"{_O}/health/ready", "GET"): {
+        "answer": record(
+            {"status": {"const": "ok"}, "engine": {"enum": ["none", "current", "replay", "away"]}}
+        )
+    },
 }
 """What the routes take and answer; one that is not here answers with some object.
 

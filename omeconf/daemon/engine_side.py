@@ -18,7 +18,7 @@ from omeconf.daemon.engine import (
 from omeconf.daemon.engine_folder import EngineFolder
 from omeconf.daemon.events import Events
 from omeconf.daemon.hooks import Outcome
-from omeconf.errors import NotFound, Refused
+from omeconf.errors import NotFound, Refused, Unwritable
 from omeconf.logs import fields
 from omeconf.settings import Settings
 from omeconf.store.repository import Head
@@ -42,16 +42,33 @@ class EngineSide:
         """None while that is not known."""
         self.drift: list[Difference] = []
         """What it runs otherwise than it should."""
+        self.unpublished = ""
+        """Why the newest revision is not in the engine's folder; "" if it is."""
         self._compare_at = 0.0
         # in its folder it is given an API without TLS
         self._certificates = Certificates(of_managers=not engine.config_dir)
 
     def publish(self, target: Head) -> None:
         """Have the engine's folder hold a head. Raises Unwritable."""
-        if self.folder is not None and self.folder.publish(target):
-            number = target.revision.number
-            log.info("revision %d is published in %s", number, self.folder.path,
-                     extra=fields(event="engine", revision=number))  # fmt: skip
+        if self.folder is not None:
+            try:
+                is_new = self.folder.publish(target)
+            except Unwritable as error:
+                self.unpublished = str(error)
+                raise
+            self.unpublished = ""
+            if is_new:
+                number = target.revision.number
+                log.info("revision %d is published in %s", number, self.folder.path,
+                         extra=fields(event="engine", revision=number))  # fmt: skip
+
+    def lay_out(self, target: Head) -> None:
+        """Have the engine's folder hold a head when we start; what cannot be is told, and tried
+        again by the next reload."""
+        try:
+            self.publish(target)
+        except Unwritable as error:
+            log.error("Cannot publish for the engine: %s", error, extra=fields(event="engine"))
 
     def apply(self, plan: Plan, running: Head | None, target: Head) -> Outcome:
         """Carry out what of a plan the engine's API can do. Raises Unreachable."""

@@ -95,6 +95,8 @@ class Service:
         self.running = Running(repository)
         is_known = settings.engine.url or settings.engine.config_dir
         self.engine = EngineSide(settings, self.events) if is_known else None
+        self.reread: Callable[[], dict[str, Any]] = self._cannot_reread
+        """Takes up omeconf.toml as it is now, on the writer. Raises BadSettings."""
         self.on_head: list[Callable[[], None]] = []
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -137,6 +139,8 @@ class Service:
         self._expire_if_due()  # before anything is applied
         head = self._known = self.repository.head
         self._audit_since(began)
+        if self.engine is not None and head is not None:
+            self.engine.lay_out(head)  # before we are ready: the engine is started behind us
         self.reloader.start()
         if head is not None and running is not None:
             is_live = self.engine is not None and self.engine.live is not None
@@ -177,6 +181,15 @@ class Service:
         self.reloader.stop(timeout_s)
         self._writer.shutdown(wait=True)
         self.repository.close()
+
+    def take_up(self, settings: Settings) -> None:
+        """Go on with other settings. On the writer."""
+        self.settings = self.reloader.settings = settings
+        if self.engine is not None:
+            self.engine.settings = settings
+
+    def _cannot_reread(self) -> dict[str, Any]:
+        raise Conflict("the settings of this daemon come from no file")
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have work done on the writer."""

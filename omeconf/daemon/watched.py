@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from omeconf.core.snapshot import Snapshot
+from omeconf.daemon.pulse import WatcherPulse
 from omeconf.daemon.service import Service
 from omeconf.daemon.watcher import Watcher
 from omeconf.store.repository import Repository
 
 
-def watcher_of(service: Service) -> Watcher:
-    """A watcher of everything that the configuration consists of, or could."""
+def watcher_of(service: Service, pulse: WatcherPulse) -> Watcher:
+    """A watcher of everything that the configuration consists of, or could.
+
+    pulse hears whenever it comes round.
+    """
     places, watch = Places(service.repository), service.settings.watch
 
+    def paths() -> set[Path]:
+        pulse.turn(time.monotonic())
+        return places.paths()
+
     def look() -> bool:
-        service.submit(service.tick, is_thorough=True).result()
+        with pulse.waiting():
+            service.submit(service.tick, is_thorough=True).result()
         return service.is_settled
 
     watcher = Watcher(
-        places.paths,
+        paths,
         places.marks,
         look,
         settle_s=watch.settle_s,

@@ -66,6 +66,12 @@ class Watcher:
             self._thread.join()
         self._unwatch()
 
+    def times(self, settle_s: float, look_every_s: float) -> None:
+        """Other times from the next turn on."""
+        self.settle_s, self.look_every_s = settle_s, look_every_s
+        if self._bursts is not None:
+            self._bursts.settle_s = settle_s
+
     @property
     def is_alive(self) -> bool:
         """Whether looks are taken."""

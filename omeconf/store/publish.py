@@ -297,7 +297,7 @@ class Publisher:
             self._mount_points[target] = steps.is_mount_point(target)
         if self._mount_points[target]:
             return True
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 or _may_give_away():
             return False
         with suppress(OSError):
             found = target.stat()
@@ -532,3 +532,17 @@ def _another(temporary: Path) -> Path:
     return temporary.with_name(
         f"{temporary.name[:start]}{secrets.token_hex(4)}{temporary.name[end:]}"
     )
+
+
+@cache
+def _may_give_away() -> bool:
+    """Whether a file can be given another owner, and still be set up after that.
+
+    capabilities(7): that takes CAP_CHOWN (bit 0) and CAP_FOWNER (bit 3), which a unit may give.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return effective & 0b1001 == 0b1001

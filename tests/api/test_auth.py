@@ -38,6 +38,7 @@ ROUTES_AND_METHODS = [
 FOR_ADMINS = {
     (f"{OWN}/document", "PUT"),
     (f"{OWN}/rollback", "POST"),
+    (f"{OWN}/reload", "POST"),
     (f"{OWN}/hold", "POST"),
     (f"{OWN}/resume", "POST"),
 }

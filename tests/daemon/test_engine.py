@@ -124,6 +124,26 @@ def test_one_of_many(engine: Engine, tmp_path: Path) -> None:
         assert engine.control() == []
 
 
+def test_ready_before_the_replay(engine: Engine, tmp_path: Path) -> None:
+    """It serves with the start file in its place, and shows how far the engine is."""
+    daemon = daemon_of(engine, tmp_path)
+    seen: list[str] = []
+
+    def is_in_state(state: str) -> bool:
+        seen.append(daemon.get("/omeconf/v1/health/ready")["engine"])
+        return seen[-1] == state
+
+    engine.control(slow_s=0.3)
+    with daemon:
+        assert "<VirtualHosts></VirtualHosts>" in (tmp_path / "engine/Server.xml").read_text()
+        wait_for(lambda: is_in_state("replay"), "the replay")
+        engine.control(slow_s=0)
+        wait_for(lambda: is_in_state("current"), "the end of it")
+        engine.stop()
+        wait_for(lambda: is_in_state("away"), "it to be missed")
+        assert daemon.call("GET", "/v1/vhosts").status == 200
+
+
 def test_the_engine_comes_back(engine: Engine, tmp_path: Path) -> None:
     """Restarted behind our back, it gets everything again."""
     with daemon_of(engine, tmp_path) as daemon:
