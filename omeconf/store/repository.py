@@ -20,7 +20,7 @@ from omeconf.core.diff import unified
 from omeconf.core.edit import Candidate, Edit, apply
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
-from omeconf.core.snapshot import Snapshot, Source, digest
+from omeconf.core.snapshot import Snapshot, Source
 from omeconf.errors import (
     Busy,
     Conflict,
@@ -35,6 +35,7 @@ from omeconf.errors import (
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
+from omeconf.store.preparation import Preparation
 from omeconf.store.publish import Prepared, Publisher
 from omeconf.store.recovery import Recovery
 from omeconf.store.sources import Recorded, Replaced
@@ -48,9 +49,6 @@ TRIES = 5
 
 LARGE = 1 << 18
 """Bytes from which it pays to check and clear up on other threads."""
-
-LONG = 1 << 16
-"""Bytes from which it pays to hash on another thread: that lets others compute meanwhile."""
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
@@ -104,6 +102,7 @@ class Repository:
         self.publisher = Publisher(
             self.folder.path, state / "in-place" if state else None, beside=self._beside
         )
+        self.preparation = Preparation(self.folder, self.publisher, self._beside)
         self.afterwards: Callable[[Callable[[], None]], object] = _at_once
         """Has the writer do what nobody waits for."""
         self.history = history
@@ -405,11 +404,11 @@ class Repository:
         A large one is checked while its bytes are written beside the file; they are thrown away
         if it is refused.
         """
-        checking = self._begin(made.check, is_beside=made.snapshot.size >= LARGE)
+        checking = self.preparation.begin(made.check, is_beside=made.snapshot.size >= LARGE)
         if made.snapshot.size < LARGE:
             self.judge(checking(), base.checked, force=force)
         try:
-            prepared = self._prepare(base.checked.snapshot, made.snapshot)
+            prepared = self.preparation.prepare(base.checked.snapshot, made.snapshot)
         except BaseException:
             self.judge(checking(), base.checked, force=force)  # a refusal says more
             raise
@@ -464,7 +463,7 @@ class Repository:
     def _may_take_up(self, base: Head, files: Mapping[str, bytes]) -> Checked:
         checked = self._check(files)
         old, new = base.checked.snapshot, checked.snapshot
-        outside = [file for file in self._to_write(old, new) if not old.is_inside(file)]
+        outside = [file for file in self.preparation.to_write(old, new) if not old.is_inside(file)]
         if outside:
             raise Refused(f"{outside[0]} is outside of the configuration folder: not written", ())
         if not checked.is_good:
@@ -482,7 +481,7 @@ class Repository:
         if checked.snapshot.files == base.checked.snapshot.files:
             return base
         candidate = Candidate(0, (), author, message)
-        prepared = self._prepare(base.checked.snapshot, checked.snapshot)
+        prepared = self.preparation.prepare(base.checked.snapshot, checked.snapshot)
         return self._publish(checked, prepared, candidate, Origin.ROLLBACK, reverts)
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
@@ -542,16 +541,6 @@ class Repository:
             raise Stale(f"revision {wanted} is not the newest: that is {head.revision.number}")
         return head
 
-    def _prepare(self, old: Snapshot, new: Snapshot) -> list[Prepared]:
-        """Write and sync what has to be written so that new is on disk, beside old."""
-        changed = self._to_write(old, new)
-        return self.publisher.prepare(
-            {file: new.files.get(file) for file in changed},
-            {file: old.files.get(file) for file in changed},
-            new.would_include,
-            self._digests(new, changed),
-        )
-
     def _publish(
         self,
         checked: Checked,
@@ -597,47 +586,6 @@ class Repository:
             self.publisher.clear(displaced)
         else:  # to give a large file's blocks back takes a while
             self._beside.submit(self.publisher.clear, displaced)
-
-    def _begin(self, work: Callable[[], T], *, is_beside: bool) -> Callable[[], T]:
-        """What gives the result of some work: done at once, or beside the writer."""
-        if is_beside:
-            return self._beside.submit(work).result
-        found = work()
-        return lambda: found
-
-    def _digests(self, new: Snapshot, changed: Iterable[str]) -> dict[str, Callable[[], str]]:
-        """What gives the digest of each changed file; large ones are hashed while they are
-        written.
-        """
-        whole = self._begin(lambda: new.digest, is_beside=new.size >= LONG)
-        if new.files.keys() == {self.main}:
-            return {self.main: whole}
-        return {
-            file: self._begin(
-                partial(digest, {file: new.files[file]}), is_beside=len(new.files[file]) >= LONG
-            )
-            for file in changed
-            if file in new.files
-        }
-
-    def _to_write(self, old: Snapshot, new: Snapshot) -> list[str]:
-        """Files that must be written, created or removed, so that new is on disk.
-
-        One that is only not included any more stays: it may be somebody's. So it may be there
-        still when it is included again.
-        """
-        return [
-            file
-            for file in old.changed_files(new)
-            if (file in old.files or self._on_disk(file) != new.files[file])
-            and (file in new.files or new.would_include(file))
-        ]
-
-    def _on_disk(self, file: str) -> bytes | None:
-        try:
-            return self.folder.read(file)
-        except (NotFound, Unwritable):
-            return None
 
     def _withdraw(self) -> None:
         self._keep(self.publisher.undo_rest())

@@ -16,6 +16,7 @@ from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.core.snapshot import digest
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
+from omeconf.store import preparation
 from omeconf.store import repository as module
 from omeconf.store.history import History
 from omeconf.store.publish import Prepared
@@ -45,6 +46,7 @@ def repository(
     """A repository; also one for which every file is so large that threads beside it help."""
     if request.param == "large":
         monkeypatch.setattr(module, "LARGE", 0)
+        monkeypatch.setattr(preparation, "LONG", 0)
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/Server.xml").write_text(MINIMAL)
     repository = opened(tmp_path)
