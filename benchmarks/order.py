@@ -103,12 +103,13 @@ class _Watch:
         if not is_ours:
             return
         if "write" in call:
-            self.unsynced.add(path)
+            if path != self.history or not self.is_live:  # then it is noted there, for later
+                self.unsynced.add(path)
         elif "sync" in call:
             self.unsynced.discard(path)
             self.steps.append(f"{moment}  {call:10} {self._named(path)}")
             if path == self.history:
-                self.is_history_synced = True
+                self.is_history_synced |= not self.is_live
             elif path == self.file.parent:
                 self.is_folder_synced = self.is_live
             else:
@@ -119,7 +120,7 @@ class _Watch:
         seen = {
             "the new bytes synced, and then in the place of Server.xml": self.is_live,
             "the folder synced after that": self.is_folder_synced,
-            f"{self.history.name} synced": self.is_history_synced,
+            f"{self.history.name} synced before that": self.is_history_synced,
             "an answer 200": self.is_answered,
         }
         yield from (what for what, was in seen.items() if not was)
