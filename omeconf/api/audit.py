@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _REASON = "omeconf.reason"
 _READS = "omeconf.reads"
+_TRIES = "omeconf.tries"
 _TOLD = "omeconf.told"
 
 
@@ -37,6 +38,11 @@ def only_reads(request: Request) -> None:
     request.scope[_READS] = True
 
 
+def only_tries(request: Request) -> None:
+    """This request is a dry run."""
+    request.scope[_TRIES] = True
+
+
 def is_read(scope: Scope) -> bool:
     """Whether a request can have changed nothing."""
     return scope["method"] in ("GET", "HEAD", "OPTIONS") or _READS in scope
@@ -52,7 +58,7 @@ def write(scope: Scope, start: Message, seconds: float) -> None:
     caller: Caller | None = scope.get("caller")
     reason = scope.get(_REASON, "")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-    is_dry = b"dryRun=true" in scope["query_string"]
+    is_dry = _TRIES in scope
     outcome, level = _outcome(status)
     where = _peer(scope)
     who = f"{caller.name} ({caller.role})" if caller else "somebody unknown"
@@ -77,7 +83,7 @@ def write(scope: Scope, start: Message, seconds: float) -> None:
             status=status or None,
             outcome=outcome,
             reason=reason or None,
-            revision=int(revision) if revision and not is_dry else None,
+            revision=int(revision) if revision.isdecimal() and not is_dry else None,
             reload=None if is_dry else reload,
             dry_run=is_dry or None,
             duration_ms=round(seconds * 1000, 1),

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from omeconf.api.audit import because
+from omeconf.api.audit import because, only_tries
 from omeconf.api.auth import Caller
 from omeconf.api.conditions import Resource, Tags, precondition
 from omeconf.api.envelope import ApiError, answer_many, envelope, for_header
@@ -110,7 +110,10 @@ def must_be_known(request: Request) -> None:
 
 def is_dry(request: Request) -> bool:
     """``?dryRun=true``: change nothing, and answer as if it had. Raises ApiError."""
-    return _flag(request, "dryRun")
+    found = _flag(request, "dryRun")
+    if found:
+        only_tries(request)
+    return found
 
 
 def caller_of(request: Request) -> Caller:
