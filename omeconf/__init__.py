@@ -14,7 +14,7 @@ Layers, imports go down only::
     daemon/   keep the engine running what the repository says
     store/    one snapshot durably after another
     core/     pure: bytes in, values out
-    errors
+    errors                                      logs     one line an event
 
 One edit over the API: ``api`` (who, what) -> ``daemon.service`` [on the one writer thread:
 adopt a settled manual edit; ``core.edit`` splices, ``core.check`` judges, ``store.repository``

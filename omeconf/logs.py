@@ -29,6 +29,8 @@ REQUEST: ContextVar[str] = ContextVar("request", default="")
 LONGEST = 4096
 """Characters of one value; of what is longer it is said how much is missing."""
 LONGEST_TRACEBACK = 32768
+LONGEST_SEND_S = 0.05
+"""So long a journal that takes nothing is waited for: the API must go on."""
 IDENTIFIER = "omeconf"
 PREFIX = "OMECONF_"
 """Before the name of a field in the journal."""
@@ -104,10 +106,10 @@ class Journal(logging.Handler):
         """Send one event."""
         try:
             if self._transport is None:
-                self._transport = JournaldTransport(self.socket_path)
+                self._transport = JournaldTransport(self.socket_path, connected=False)
+                self._transport.socket.settimeout(LONGEST_SEND_S)
             self._transport.send(_journal(record).items())
         except OSError:
-            self._transport = None
             self.otherwise.handle(record)
 
 

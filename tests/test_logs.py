@@ -181,6 +181,26 @@ def test_the_journal_is_away(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_the_journal_is_stuck(tmp_path: Path) -> None:
+    """It takes nothing, so its queue is full: what follows goes to stderr."""
+    out = io.StringIO()
+    journal = FakeJournal(tmp_path / "socket")
+    logs.begin("journal", out)
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logs.Journal)
+    handler.socket_path = journal.path
+    sent = 0
+    while not out.getvalue():
+        log.warning("%d", sent)
+        sent += 1
+        assert sent < 10_000
+    assert out.getvalue() == f"<4>{sent - 1}\n"
+    assert [journal.read()["MESSAGE"] for _ in range(sent - 1)] == [*map(str, range(sent - 1))]
+    log.warning("again")
+    assert journal.read()["MESSAGE"] == "again"
+    journal.close()
+
+
 def test_stderr_that_the_journal_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """$JOURNAL_STREAM names stderr: auto is the journal, and other forms have priorities; where
     it names something else (it is inherited), they have none.
