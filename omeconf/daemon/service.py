@@ -500,21 +500,27 @@ class Service:
         if head.revision.origin is Origin.API and head.revision.number == number + 1:
             return
         history, folder = self.repository.history, self.repository.folder.path
-        newer = [
-            r for r in history.newest(limit=head.revision.number - number) if r.number > number
-        ]
+        try:
+            newer = history.newest(limit=max(head.revision.number - number, 1))
+        except Unwritable:  # of which the log has a line, too
+            newer = [head.revision]
+        told = (revision for revision in reversed(newer) if revision.number > number)
         old = before.checked.snapshot.files if before else {}
-        audit.tell(reversed(newer), old, head.checked.snapshot.files, found, folder)
+        audit.tell(told, old, head.checked.snapshot.files, found, folder)
 
     def _audit_since(self, moment: float) -> None:
         """As `_audit`, of what was done while starting."""
         history, head = self.repository.history, self.repository.head
-        newer = [r for r in history.newest(limit=100) if r.time >= moment]
-        if head is not None and newer:
-            parent = newer[-1].parent
+        if head is None:
+            return
+        try:
+            newer = [r for r in history.newest(limit=100) if r.time >= moment]
+            parent = newer[-1].parent if newer else 0
             old = history.files(parent) if parent else {}
-            found = head.checked.snapshot.files
-            audit.tell(reversed(newer), old, found, (), self.repository.folder.path)
+        except (NotFound, Unwritable):
+            newer, old = [head.revision], {}
+        new = head.checked.snapshot.files
+        audit.tell(reversed(newer), old, new, (), self.repository.folder.path)
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""

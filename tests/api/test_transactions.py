@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from omeconf.errors import Unwritable
 from omeconf.settings import Api, Hook, Settings
 from tests.support.api import (
     APP,
@@ -469,6 +470,22 @@ def test_logs_have_no_secret(api: ApiInProcess, caplog: pytest.LogCaptureFixture
     assert "edited by hand" in caplog.text
     for secret in (SECRET, "other-secret", "fresh-fresh"):
         assert secret not in caplog.text
+
+
+def test_a_line_without_the_history(
+    api: ApiInProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A manual edit is taken up, and has its line, though the history cannot be asked for it."""
+
+    def broken(**_: object) -> None:
+        raise Unwritable("the history cannot be read")
+
+    with caplog.at_level("INFO"), monkeypatch.context() as patch:
+        patch.setattr(api.service.repository.history, "newest", broken)
+        api.file.write_text(api.text.replace(SECRET, "other-secret"))
+        look(api)
+    assert api.revision == 2
+    assert "revision 2: edited by hand" in caplog.text
 
 
 def test_what_stands_for_a_secret(api: ApiInProcess) -> None:
