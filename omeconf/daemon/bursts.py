@@ -61,6 +61,7 @@ class Bursts(EventEmitter):
         self._inotify = self._stopped = -1
         self._happens, self._stops = select.poll(), select.poll()
         super().__init__(queue, ObservedWatch(str(self.paths[0]), recursive=False))
+        self.name = "bursts"
 
     def on_thread_start(self) -> None:
         """Begin to watch, before anything is looked at. Raises OSError if nothing can be heard."""
