@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -29,7 +30,7 @@ def need_systemd() -> None:
         give_up("a container needs root")
 
 
-def give_up(why: str) -> None:
+def give_up(why: str) -> NoReturn:
     """Skip a test, or fail it where it must run."""
     if os.environ.get(MUST_RUN):
         pytest.fail(f"{why}, and {MUST_RUN} is set")

@@ -85,11 +85,15 @@ def wait_for(condition: Callable[[], Any], what: str, *, deadline_s: float = DEA
         time.sleep(0.02)
 
 
+class NotPossible(Exception):
+    """This machine does not let anybody run a container."""
+
+
 class Image:
     """A root with omeconf in /opt/omeconf, which machines boot from and never change."""
 
     def __init__(self, wheel: Path) -> None:
-        """Install a wheel, and what it needs. Raises CalledProcessError."""
+        """Install a wheel, and what it needs. Raises NotPossible."""
         self.base = Path(f"/run/omeconf-test-{os.getpid()}")
         self.base.mkdir(exist_ok=True)
         self._holder = subprocess.Popen(
@@ -98,7 +102,9 @@ class Image:
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == "held\n"
+        if self._holder.stdout.readline() != "held\n":
+            self.close()
+            raise NotPossible("file systems cannot be mounted here, as for a container one must")
         self.root = self.overlay("image")
         shown = self.seen(self.root) / "opt"
         self.wheel = wheel.name
