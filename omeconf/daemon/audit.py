@@ -13,7 +13,9 @@ from pathlib import Path
 from omeconf.core.diff import Change
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Violation
+from omeconf.errors import NotFound, Unwritable
 from omeconf.logs import fields
+from omeconf.store.repository import Head, Repository
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,37 @@ MOST_ERRORS = 20
 """So many errors of one manual edit have lines."""
 
 
-def tell(
+def moved(
+    repository: Repository, before: Head | None, head: Head, found: Iterable[Change] = ()
+) -> None:
+    """Have a line for each revision between two heads that nobody asked for over the API."""
+    number = before.revision.number if before else 0
+    if head.revision.origin is Origin.API and head.revision.number == number + 1:
+        return
+    try:
+        newer = repository.history.newest(limit=max(head.revision.number - number, 1))
+    except Unwritable:  # of which the log has a line, too
+        newer = [head.revision]
+    told = (revision for revision in reversed(newer) if revision.number > number)
+    old = before.checked.snapshot.files if before else {}
+    _tell(told, old, head.checked.snapshot.files, found, repository.folder.path)
+
+
+def started(repository: Repository, moment: float) -> None:
+    """As `moved`, of what was done since a moment (in seconds since the epoch), while starting."""
+    history, head = repository.history, repository.head
+    if head is None:
+        return
+    try:
+        newer = [r for r in history.newest(limit=100) if r.time >= moment]
+        parent = newer[-1].parent if newer else 0
+        old = history.files(parent) if parent else {}
+    except (NotFound, Unwritable):  # it was pruned, or is damaged
+        newer, old = [head.revision], {}
+    _tell(reversed(newer), old, head.checked.snapshot.files, (), repository.folder.path)
+
+
+def _tell(
     revisions: Iterable[Revision],
     old: Mapping[str, bytes],
     new: Mapping[str, bytes],

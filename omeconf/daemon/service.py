@@ -138,7 +138,7 @@ class Service:
         self.confirmation.load()
         self._expire_if_due()  # before anything is applied
         head = self._known = self.repository.head
-        self._audit_since(began)
+        audit.started(self.repository, began)
         if self.engine is not None and head is not None:
             self.engine.lay_out(head)  # before we are ready: the engine is started behind us
         self.reloader.start()
@@ -473,10 +473,10 @@ class Service:
         for tell in self.on_head:
             tell()
         if before is None:
-            self._audit(None, head)
+            audit.moved(self.repository, None, head)
             return self._first(head)
         found = changes(before.checked.root, head.checked.root)
-        self._audit(before, head, found)
+        audit.moved(self.repository, before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
         is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (
@@ -493,34 +493,6 @@ class Service:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
         self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
                          plan=wanted.as_json())  # fmt: skip
-
-    def _audit(self, before: Head | None, head: Head, found: tuple[Change, ...] = ()) -> None:
-        """Have a line in the log for what nobody asked for over the API."""
-        number = before.revision.number if before else 0
-        if head.revision.origin is Origin.API and head.revision.number == number + 1:
-            return
-        history, folder = self.repository.history, self.repository.folder.path
-        try:
-            newer = history.newest(limit=max(head.revision.number - number, 1))
-        except Unwritable:  # of which the log has a line, too
-            newer = [head.revision]
-        told = (revision for revision in reversed(newer) if revision.number > number)
-        old = before.checked.snapshot.files if before else {}
-        audit.tell(told, old, head.checked.snapshot.files, found, folder)
-
-    def _audit_since(self, moment: float) -> None:
-        """As `_audit`, of what was done while starting."""
-        history, head = self.repository.history, self.repository.head
-        if head is None:
-            return
-        try:
-            newer = [r for r in history.newest(limit=100) if r.time >= moment]
-            parent = newer[-1].parent if newer else 0
-            old = history.files(parent) if parent else {}
-        except (NotFound, Unwritable):
-            newer, old = [head.revision], {}
-        new = head.checked.snapshot.files
-        audit.tell(reversed(newer), old, new, (), self.repository.folder.path)
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""
