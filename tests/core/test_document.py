@@ -47,12 +47,23 @@ def readable(path: Path) -> Document:
         pytest.skip(f"not well-formed: {error}")
 
 
-@pytest.mark.parametrize("path", example_files(), ids=lambda p: f"{p.parent.name}-{p.name}")
-def test_set_and_set_back(path: Path) -> None:
+every_example = pytest.mark.parametrize(
+    "path", example_files(), ids=lambda p: f"{p.parent.name}-{p.name}"
+)
+every_place = pytest.mark.parametrize(
+    "share",
+    [pytest.param((1, 3), id="some"), pytest.param((0, 1), id="all", marks=pytest.mark.long)],
+)
+"""Which places are tried, and of how many one."""
+
+
+@every_example
+@every_place
+def test_set_and_set_back(path: Path, share: tuple[int, int]) -> None:
     """Every leaf of every example takes another value, and is as before when set back."""
     document = readable(path)
     for number, leaf in enumerate(document.root.descendants()):
-        if leaf.children:
+        if leaf.children or number % share[1] != share[0]:
             continue
         changed = document.splice(document.set_text(leaf, "a <new> & other value"))
         again = list(changed.root.descendants())[number]
@@ -61,15 +72,18 @@ def test_set_and_set_back(path: Path) -> None:
         assert back.data == document.data, leaf
 
 
-@pytest.mark.parametrize("path", example_files(), ids=lambda p: f"{p.parent.name}-{p.name}")
-def test_insert_and_delete(path: Path) -> None:
+@every_example
+@every_place
+def test_insert_and_delete(path: Path, share: tuple[int, int]) -> None:
     """A new element goes into every container at every place; deleted, nothing is left of it."""
     document = readable(path)
-    for container in document.root.descendants():
+    for first, container in enumerate(document.root.descendants()):
         if container.texts:
             continue
         places: list[Element | None] = [None, *container.children]
         for number, place in enumerate(places):
+            if (first + number) % share[1] != share[0]:
+                continue
             node = NEW[number % len(NEW)]
             changed = document.splice(document.insert(container, node, after=place))
             assert sum(e.name == "New" for e in changed.root.descendants()) == 1
