@@ -103,6 +103,8 @@ class Service:
         repository.afterwards = self._afterwards
         self._to_revert: list[Job] = []
         """Failed reloads whose revisions could not be taken back yet."""
+        self._is_arming = False
+        """Whether a commit that waits to be confirmed is under way."""
         self._unasked = 0
         """A revision that the engine need not run yet; what else there is, it must."""
         self._reported = ""
@@ -419,12 +421,14 @@ class Service:
         self.tick()
         number = self.view().revision.number
         before = confirmation.open(confirm_s, number)
+        self._is_arming = True
         try:
             return self._follow(work)
         except BaseException:
             confirmation.arm(before)
             raise
         finally:
+            self._is_arming = False
             if before is None and not confirmation.to_take_back(number):
                 confirmation.close()  # nothing was changed, so there is nothing to confirm
 
@@ -437,6 +441,8 @@ class Service:
         """Take back what nobody confirmed in time; what cannot be taken back now waits."""
         armed = self.confirmation.armed
         if armed is None or not self.confirmation.is_due or self._is_waiting():
+            return
+        if self._is_arming:  # what is to be taken back comes about only now
             return
         numbers = self.confirmation.to_take_back(armed.since)
         names = ", ".join(map(str, numbers))

@@ -99,6 +99,24 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.service.stop(5)
 
 
+def test_a_deadline_that_passes_while_it_is_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that takes longer than its deadline is taken back, and not forgotten."""
+    real = bench.service.confirmation.open
+
+    def open_slowly(seconds: float, number: int) -> object:
+        before = real(seconds, number)
+        bench.time.passes(61)
+        return before
+
+    monkeypatch.setattr(bench.service.confirmation, "open", open_slowly)
+    bench.commit(4, 60)
+    bench.tick()
+    assert ">6<" in bench.live
+    assert bench.waits is None
+
+
 def test_not_confirmed(bench: Bench) -> None:
     """It is taken back when the time has passed, as a revision of its own."""
     bench.commit(4, 60)
