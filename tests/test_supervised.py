@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from omeconf.daemon.pulse import HELPERS
 from omeconf.daemon.service import Service
 from omeconf.settings import Settings
 from omeconf.store.history import History
@@ -93,3 +95,9 @@ def test_status_of_trouble(service: Service, heard: socket.socket) -> None:
     service.submit(service.tick).result()
     supervised.tell()
     assert b"Server.xml" in heard.recv(200).partition(b"|")[2]
+
+
+def test_helpers(service: Service) -> None:
+    """The threads that count as the writer are those that the repository has compute for it."""
+    beside = service.repository._beside
+    assert beside.submit(threading.current_thread).result().name.startswith(HELPERS)

@@ -19,21 +19,36 @@ from pathlib import Path
 
 LONGEST_S = 600.0
 """One piece of work that takes longer will not come to an end."""
+HELPERS = "beside"
+"""How the names of the threads begin that compute for the writer (`Repository`)."""
 
 
 class Moves:
-    """Whether a thread has used any processor time since it was last asked, or waits for a disk."""
+    """Whether a thread has used any processor time since it was last asked, or waits for a disk.
+
+    Threads that it waits for count as itself.
+    """
 
     def __init__(self) -> None:
         self._used_s = -1.0
 
-    def since_last(self, thread: threading.Thread) -> bool:
-        """The first answer is yes."""
-        if thread.ident is None or not thread.is_alive():
+    def since_last(self, thread: threading.Thread, helpers: str = "") -> bool:
+        """The first answer is yes. helpers: how the names begin of threads that it waits for."""
+        if not thread.is_alive():
             return False
-        used_s = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+        threads = [thread]
+        if helpers:
+            threads += [each for each in threading.enumerate() if each.name.startswith(helpers)]
+        used_s = sum(map(_used_s, threads))
         before, self._used_s = self._used_s, used_s
-        return used_s != before or _state(thread) == "D"
+        return used_s != before or any(_state(each) == "D" for each in threads)
+
+
+def _used_s(thread: threading.Thread) -> float:
+    """Processor time of a thread, in seconds."""
+    if thread.ident is None or not thread.is_alive():
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 def _state(thread: threading.Thread) -> str:
@@ -60,7 +75,7 @@ class WriterPulse:
 
     def trouble(self, now: float) -> str:
         """What is wrong with it; "" if nothing is. now is by the monotonic clock, in seconds."""
-        has_moved = self._moves.since_last(self._thread)
+        has_moved = self._moves.since_last(self._thread, HELPERS)
         if self._ping is None or self._ping.done():
             self._ping, self._sent = self._submit(threading.current_thread), now
             return ""

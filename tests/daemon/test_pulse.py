@@ -90,6 +90,26 @@ def test_at_work(writer: Writer) -> None:
     assert "one piece of work" in pulse.trouble(LONGEST_S + 1)
 
 
+def test_helped(writer: Writer) -> None:
+    """One that waits for a thread which computes for it is at work; as long as that one is."""
+    pulse = WriterPulse(writer.submit)
+    writer.hold()
+    with ThreadPoolExecutor(1, thread_name_prefix="beside") as beside:
+        done = threading.Event()
+
+        def compute() -> None:
+            while not done.is_set():
+                sum(range(1000))
+
+        helper = beside.submit(compute)
+        assert pulse.trouble(0.0) == ""
+        for now in (60.0, 61.0):
+            wait_for(lambda now=now: pulse.trouble(now) == "", "it to move")  # type: ignore[misc]
+        done.set()
+        helper.result()
+        assert stuck(pulse, 62.0)
+
+
 @pytest.mark.parametrize("state", ["S", "D"])
 def test_a_slow_disk(writer: Writer, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     """One that the kernel has wait for a disk is left alone, but not for ever, either."""
