@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -479,11 +479,15 @@ def _layout_options(command: Any) -> Any:
 @click.option("--engine-unit", "engine_units", multiple=True, metavar="UNIT",
               default=["ovenmediaengine.service"], show_default=True,
               help="What a hook may restart; may be given again.")  # fmt: skip
+@click.option("--engine-drop-in", type=click.Choice(["order", "guard"]), default=None,
+              help="Have these units started behind omeconf; guard: and refuse to start with a "
+              "broken folder, if they share it.")  # fmt: skip
 @click.option("--command", "command", default=None, metavar="PATH",
               help="The omeconf that the units run.  [default: this one]")  # fmt: skip
 @_layout_options
 def install_units(
-    conf: Path, user: str, engine_units: Sequence[str], command: str | None, instance: str,
+    conf: Path, user: str, engine_units: Sequence[str],
+    engine_drop_in: Literal["order", "guard"] | None, command: str | None, instance: str,
     root: Path, prefix: str, *, dry_run: bool,
 ) -> None:  # fmt: skip
     """Put units for systemd in their places: service, socket, user, and a polkit rule.
@@ -494,7 +498,10 @@ def install_units(
     from omeconf import units
 
     layout = units.Layout(root.absolute(), Path(prefix))
-    wanted = units.Wanted(conf, user, instance, tuple(engine_units), command or units.own_command())
+    wanted = units.Wanted(
+        conf, user, instance, tuple(engine_units), command or units.own_command(),
+        engine_drop_in or "",
+    )  # fmt: skip
     steps = units.install(wanted, layout)
     units.carry_out(steps, click.echo, layout, dry_run=dry_run)
     names = " ".join(reversed(units.unit_names(instance)))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from omeconf.errors import BadSettings, Unwritable
 from omeconf.store.disk import translated
@@ -30,6 +31,7 @@ NAME = re.compile(r"[A-Za-z0-9_.\\-]+")
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(service|target)")
 MARK = "omeconf install-units"
 """Stands in the first line of what is written for one machine."""
+FOR_ENGINE = "50-omeconf.conf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class Wanted:
     """What a hook may restart."""
     command: str = SHIPPED
     """The omeconf that the units are to run."""
+    engine_drop_in: Literal["", "order", "guard"] = ""
+    """Whether the engine's units are started behind us; guard: and only with a folder that the
+    engine takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,10 @@ def _steps(wanted: Wanted, layout: Layout) -> Iterator[Step]:
     if wanted.engine_units != ("ovenmediaengine.service",):
         text = f"# Written by `{MARK}`.\n[Unit]\nBefore={' '.join(wanted.engine_units)}\n"
         yield from _write(layout.units / f"{target}.d/10-omeconf.conf", text)
+    if wanted.engine_drop_in:
+        for unit in wanted.engine_units:
+            place = layout.units / f"{unit}.d/{FOR_ENGINE}"
+            yield from _write(place, _for_engine(wanted, target))
     if wanted.instance and wanted.user != "omeconf":
         text = f"# Written by `{MARK}`.\n[Socket]\nSocketUser={wanted.user}\n"
         text += f"SocketGroup={wanted.user}\n"
@@ -247,6 +256,10 @@ def _steps_back(layout: Layout, instance: str) -> Iterator[Step]:
     name = f"50-omeconf-{instance}.rules" if instance else "50-omeconf.rules"
     gone = [layout.units / f"{unit}.d/10-omeconf.conf" for unit in names]
     gone.append(layout.rules / name)
+    for path in sorted(layout.units.glob(f"*.d/{FOR_ENGINE}")):
+        text = path.read_text()
+        if MARK in text and f"After={names[-1]}\n" in text:
+            gone.append(path)
     others = [
         each
         for each in layout.units.glob("omeconf@*.service.d/10-omeconf.conf")
@@ -262,6 +275,16 @@ def _steps_back(layout: Layout, instance: str) -> Iterator[Step]:
             yield Step(f"remove {path}", lambda path=path: _take_away(path))  # type: ignore[misc]
     if is_here:
         yield from _daemon_reload()
+
+
+def _for_engine(wanted: Wanted, target: str) -> str:
+    """The drop-in for the engine's unit, as it is shipped, for this machine."""
+    text = shipped(f"ovenmediaengine.service.d/{FOR_ENGINE.removeprefix('50-')}")
+    if wanted.engine_drop_in == "order":
+        text = text.partition("\n[Service]")[0]
+    conf = _quoted(wanted.conf).replace("$", "$$")
+    text = text.replace("omeconf-ready.target", target).replace(SHIPPED, wanted.command)
+    return f"# Written by `{MARK}`.\n" + text.replace("/etc/ovenmediaengine", conf)
 
 
 def _rules(wanted: Wanted) -> str:
@@ -293,7 +316,7 @@ def _take_away(path: Path) -> None:
     with translated(f"cannot remove {path}"):
         path.unlink(missing_ok=True)
         folder = path.parent
-        is_drop_in = folder.name.startswith("omeconf") and folder.name.endswith(".d")
+        is_drop_in = folder.name.endswith(".d") and folder.parent.name == "system"
         if is_drop_in and not any(folder.iterdir()):
             folder.rmdir()
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -66,6 +67,24 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     assert 'units = ["a.service", "b.service"];' in rules
     assert 'subject.user == "olga"' in rules
     assert (tmp_path / "etc/sysusers.d/omeconf-olga.conf").read_text().count("u olga - ") == 1
+
+
+@pytest.mark.parametrize("kind", ["order", "guard"])
+def test_engine_drop_in(tmp_path: Path, kind: Literal["order", "guard"]) -> None:
+    """The engine is started behind us, and with guard only if it takes the folder."""
+    conf = Path("/srv/$5 conf")
+    wanted = Wanted(conf, instance="one", engine_units=("e@1.service",), engine_drop_in=kind)
+    staged(tmp_path, wanted)
+    place = tmp_path / "etc/systemd/system/e@1.service.d/50-omeconf.conf"
+    text = place.read_text()
+    assert "Wants=omeconf-ready@one.target\nAfter=omeconf-ready@one.target\n" in text
+    guard = 'ExecStartPre=/usr/bin/omeconf check "/srv/$$5 conf"\n'
+    assert (guard in text) == (kind == "guard") == ("[Service]" in text)
+    layout = Layout(tmp_path)
+    carry_out(uninstall(layout), print, layout, dry_run=False)
+    assert place.exists(), "it is another's"
+    carry_out(uninstall(layout, "one"), print, layout, dry_run=False)
+    assert not place.parent.exists()
 
 
 def test_settings_are_never_replaced(tmp_path: Path) -> None:

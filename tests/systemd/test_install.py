@@ -22,12 +22,15 @@ WRITTEN = (
     f"{ETC}/omeconf.service.d/10-omeconf.conf",
     "/etc/polkit-1/rules.d/50-omeconf.rules",
     "/etc/sysusers.d/omeconf-omeconf.conf",
+    f"{ETC}/ovenmediaengine.service.d/50-omeconf.conf",
 )
 
 
 def test_dry_run(bare: Machine) -> None:
     """It shows what would be done, and does nothing."""
-    shown = bare.omeconf("install-units", "--conf", CONF, "--dry-run").stdout
+    shown = bare.omeconf(
+        "install-units", "--conf", CONF, "--engine-drop-in", "guard", "--dry-run"
+    ).stdout
     for path in WRITTEN:
         assert f"write {path}" in shown
         assert not bare.path(path).exists()
@@ -127,6 +130,7 @@ def test_uninstall(bare: Machine) -> None:
         assert not bare.path(path).exists(), path
     left = bare.run("find", ETC, "-name", "omeconf*").stdout.split()
     assert left == [f"{ETC}/omeconf-test.target"]
+    bare.systemctl("restart", "ovenmediaengine.service")  # by itself, as before
     assert bare.systemctl("is-active", "omeconf.service", check=False).stdout.strip() == "inactive"
     assert bare.show("LoadState") == "not-found"
     assert bare.server_xml.read_text() == text
@@ -147,7 +151,8 @@ def test_instances(bare: Machine) -> None:
             "[Service]\nExecStart=/usr/bin/sleep infinity\n"
         )
         bare.omeconf("install-units", "--instance", name, "--conf", conf, "--user", user,
-                     "--engine-unit", f"engine-{name}.service")  # fmt: skip
+                     "--engine-unit", f"engine-{name}.service",
+                     "--engine-drop-in", "guard")  # fmt: skip
         settings = SETTINGS.replace("ovenmediaengine.service", f"engine-{name}.service")
         bare.path(f"/etc/omeconf/{name}.toml").write_text(settings)
         bare.systemctl("enable", "--now", f"omeconf@{name}.socket", f"omeconf@{name}.service",
