@@ -475,6 +475,8 @@ def _layout_options(command: Any) -> Any:
 @main.command()
 @click.option("--conf", type=click.Path(path_type=Path), required=True, metavar="DIR",
               help="The folder of Server.xml: the only one that the daemon may write.")  # fmt: skip
+@click.option("--also", type=click.Path(path_type=Path), multiple=True, metavar="DIR",
+              help="A folder that it may write too: where a linked Server.xml lies.")  # fmt: skip
 @click.option("--user", default="omeconf", show_default=True, help="Whom the daemon runs as.")
 @click.option("--engine-unit", "engine_units", multiple=True, metavar="UNIT",
               default=["ovenmediaengine.service"], show_default=True,
@@ -486,7 +488,7 @@ def _layout_options(command: Any) -> Any:
               help="The omeconf that the units run.  [default: this one]")  # fmt: skip
 @_layout_options
 def install_units(
-    conf: Path, user: str, engine_units: Sequence[str],
+    conf: Path, also: Sequence[Path], user: str, engine_units: Sequence[str],
     engine_drop_in: Literal["order", "guard"] | None, command: str | None, instance: str,
     root: Path, prefix: str, *, dry_run: bool,
 ) -> None:  # fmt: skip
@@ -499,8 +501,8 @@ def install_units(
 
     layout = units.Layout(root.absolute(), Path(prefix))
     wanted = units.Wanted(
-        conf, user, instance, tuple(engine_units), command or units.own_command(),
-        engine_drop_in or "",
+        conf, user, instance, tuple(engine_units), engine_drop_in=engine_drop_in or "",
+        command=command or units.own_command(), also=tuple(also),
     )  # fmt: skip
     steps = units.install(wanted, layout)
     units.carry_out(steps, click.echo, layout, dry_run=dry_run)

@@ -7,13 +7,17 @@ docs/logs.md has the names of all fields.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import queue
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal, TextIO
@@ -29,6 +33,8 @@ REQUEST: ContextVar[str] = ContextVar("request", default="")
 LONGEST = 4096
 """Characters of one value; of what is longer it is said how much is missing."""
 LONGEST_TRACEBACK = 32768
+MOST_WAITING = 10_000
+"""So many events are kept while nobody takes them: a few MB."""
 LONGEST_SEND_S = 0.05
 """So long a journal that takes nothing is waited for: the API must go on."""
 IDENTIFIER = "omeconf"
@@ -50,7 +56,7 @@ def fields(**values: Field) -> dict[str, dict[str, Field]]:
 
 
 def begin(form: Format, stream: TextIO | None = None) -> None:
-    """Log to stderr from now on, or into the journal.
+    """Log to stderr from now on, or into the journal; whoever logs does not wait for either.
 
     auto: into the journal where systemd has connected stderr with it, else text. If the journal
     cannot be reached, lines go to stderr with their priority before them, as systemd reads them.
@@ -67,7 +73,7 @@ def begin(form: Format, stream: TextIO | None = None) -> None:
         formats = {"text": _text, "logfmt": _logfmt, "json": _json}
         lines.setFormatter(Line(formats[form], has_priority=is_journal))
     root = logging.getLogger()
-    root.handlers = [lines]
+    root.handlers = [lines if stream is not None else Behind(lines)]
     root.setLevel(logging.INFO)
 
 
@@ -113,6 +119,50 @@ class Journal(logging.Handler):
             self.otherwise.handle(record)
 
 
+class Behind(logging.Handler):
+    """Hands events to another handler on a thread of its own.
+
+    A terminal, a pipe or a journal that takes nothing keeps nobody from work: of the events that
+    come meanwhile MOST_WAITING are kept, and of the others it is said how many there were.
+    """
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self.handler = handler
+        self._waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(MOST_WAITING)
+        self._lost = 0
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.end)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep an event, as it is now."""
+        record.msg, record.args = record.getMessage(), None
+        record.request = REQUEST.get()
+        if self._lost:
+            lost = logging.makeLogRecord(
+                {"name": __name__, "levelno": logging.ERROR, "levelname": "ERROR",
+                 "msg": f"{self._lost} lines of the log were lost: nobody took them in time"}
+            )  # fmt: skip
+            with suppress(queue.Full):
+                self._waiting.put_nowait(lost)
+                self._lost = 0
+        try:
+            self._waiting.put_nowait(record)
+        except queue.Full:
+            self._lost += 1
+
+    def end(self, timeout_s: float = 2.0) -> None:
+        """Have the rest written, if that can be."""
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            self.handler.handle(record)
+
+
 def clean(text: str) -> str:
     """A text on one line: what does not print is escaped, and what is too long is cut."""
     if len(text) > LONGEST:
@@ -137,7 +187,8 @@ def _entries(record: logging.LogRecord) -> dict[str, Field]:
     for name, value in given.items():
         if value is not None and value != "":
             found[name] = clean(value) if isinstance(value, str) else value
-    if "request_id" not in found and (request := REQUEST.get()):
+    request = getattr(record, "request", "") or REQUEST.get()
+    if "request_id" not in found and request:
         found["request_id"] = request
     found["logger"] = record.name
     if record.exc_info and record.exc_info[0] is not None:

@@ -50,6 +50,10 @@ RETRY_S = 2.0
 """How often to try again to listen where Server.xml says, when the address was taken."""
 SWITCH_S = 0.0001
 """How long a thread may compute while others wait: an answer is not to wait for bookkeeping."""
+NEEDS_TOKEN = (
+    "listening needs a token: add <Managers><API><AccessToken> to Server.xml, or [[api.tokens]] to "
+    "omeconf.toml"
+)
 STOP_S = 30.0
 """How long a running reload may take to end when the daemon stops."""
 DRAIN_S = 0.05
@@ -106,14 +110,18 @@ def serve(places: Places, load: Callable[[], Settings], *, show_token: bool = Fa
         daemon = _Daemon(service, places, sockets, supervised, show_token=show_token)
 
         def apply(changed: Settings) -> None:
-            pulse.rest_s = _longest_rest_s(changed)
+            rest_s = _longest_rest_s(changed)
+            pulse.rest_s = max(rest_s, pulse.rest_s)
             watcher.times(changed.watch.settle_s, changed.watch.look_every_s)
+            pulse.turned(rest_s)
             daemon.settings_changed()
 
         def load_again() -> Settings:
-            found = load()
+            found, head = load(), service.repository.head
             if found.api.listen:
                 parse_listen(found.api.listen)
+                if head is not None and not (found.api.tokens or server_token(head)):
+                    raise BadSettings(NEEDS_TOKEN)
             return found
 
         service.reread = Rereading(service, load_again, apply)
@@ -283,10 +291,7 @@ class _Daemon:
         if head is None:
             return ()
         if self.settings.api.listen and not (self.settings.api.tokens or server_token(head)):
-            needs = (
-                "listening needs a token: add <Managers><API><AccessToken> to Server.xml, or "
-                "[[api.tokens]] to omeconf.toml"
-            )
+            needs = NEEDS_TOKEN
             if is_first:
                 raise BadSettings(needs)
             log.error("Cannot go on listening: %s", needs)
@@ -318,7 +323,8 @@ class _Daemon:
                     "give another address with --listen HOST:PORT"
                 ) from error
             if not self.is_behind:
-                log.error("Cannot listen on %s, as Server.xml says: %s", where, reason)
+                says = "the settings say" if self.service.settings.api.listen else "Server.xml says"
+                log.error("Cannot listen on %s, as %s: %s", where, says, reason)
             return False
         self.open[listener] = self._start(
             build(self.service, self.stopping, counts=self.counts),

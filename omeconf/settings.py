@@ -190,7 +190,8 @@ def parse(text: str, *, file: str = "omeconf.toml") -> Settings:
         settings: Settings = _build(Settings, tables, "")
         for number, hook in enumerate(settings.hooks, 1):
             _check_hook(hook, f"hooks {number}")
-        _check_engine(settings)
+        if trouble := trouble_with_engine(settings):
+            raise _Wrong(trouble)
     except _Wrong as error:
         raise BadSettings(f"{file}: {error}") from None
     return settings
@@ -225,16 +226,20 @@ def _check_hook(hook: Hook, where: str) -> None:
             raise _Wrong(f'{where}.on: "{scope}" is not one of {", ".join(SCOPES)}')
 
 
-def _check_engine(settings: Settings) -> None:
+def trouble_with_engine(settings: Settings) -> str:
+    """Why [engine] and the hooks that use it cannot be used together; "" if they can."""
     engine = settings.engine
     uses = any(hook.use == "engine" for hook in settings.hooks)
     if (uses or engine.url) and not (engine.url and engine.token_file):
-        raise _Wrong("engine: give url and token_file of the engine's own API")
+        return "engine: give url and token_file of the engine's own API"
     if engine.url and not re.fullmatch(r"http://[^/\s]+:[0-9]+/?", engine.url):
-        raise _Wrong(f'engine.url must be like "http://127.0.0.1:18081", not "{engine.url}"')
+        return f'engine.url must be like "http://127.0.0.1:18081", not "{engine.url}"'
     if uses and engine.mode == "plain":
-        raise _Wrong('engine.mode must be "live" for use = "engine": what the engine reads from '
-                     "its file is read-only to its API")  # fmt: skip
+        return (
+            'engine.mode must be "live" for use = "engine": what the engine reads from its file is '
+            "read-only to its API"
+        )
+    return ""
 
 
 def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:

@@ -7,6 +7,7 @@ State, settings, the user and the owners of files outlive an uninstall.
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -15,6 +16,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -83,6 +85,8 @@ class Wanted:
     """What a hook may restart."""
     command: str = SHIPPED
     """The omeconf that the units are to run."""
+    also: tuple[Path, ...] = ()
+    """Another folder that it may write: where a linked Server.xml lies."""
     engine_drop_in: Literal["", "order", "guard"] = ""
     """Whether the engine's units are started behind us; guard: and only with a folder that the
     engine takes."""
@@ -160,7 +164,7 @@ def drop_in(wanted: Wanted) -> str:
         "[Service]",
         f"Environment=OMECONF_CONF={_quoted(wanted.conf)}",
         "# The folder, not the file: the file is replaced by another, which a mount would refuse.",
-        f"ReadWritePaths={' '.join(map(_quoted, _written(wanted.conf)))}",
+        f"ReadWritePaths={' '.join(map(_quoted, [wanted.conf, *wanted.also]))}",
     ]
     if wanted.user != "omeconf":
         lines += [f"User={wanted.user}", f"Group={wanted.user}"]
@@ -196,6 +200,13 @@ def _must_be_sound(wanted: Wanted, layout: Layout) -> None:
             )
     if not wanted.conf.is_absolute():
         raise BadSettings(f"--conf must be an absolute path, not {wanted.conf}")
+    lies_in = (wanted.conf / "Server.xml").resolve().parent
+    inside = [wanted.conf, *wanted.also]
+    if not any(lies_in.is_relative_to(each.resolve()) for each in inside):
+        raise BadSettings(  # whoever may write the folder made that link: not followed unasked
+            f"{wanted.conf}/Server.xml is a link to a file in {lies_in}: if the daemon is to own "
+            f"that folder too, say so with --also {lies_in}"
+        )
     if any(wanted.conf.is_relative_to(each) for each in HIDDEN):
         raise BadSettings(f"{wanted.conf} lies where the unit cannot see it: move it, or write a "
                           "unit of your own")  # fmt: skip
@@ -288,7 +299,7 @@ def _for_engine(wanted: Wanted, target: str) -> str:
 
 
 def _rules(wanted: Wanted) -> str:
-    units = ", ".join(f'"{unit}"' for unit in wanted.engine_units)
+    units = ", ".join(map(json.dumps, wanted.engine_units))
     text = shipped("omeconf.rules").replace('"ovenmediaengine.service"', units)
     return text.replace('subject.user == "omeconf"', f'subject.user == "{wanted.user}"')
 
@@ -327,7 +338,7 @@ def _opened(wanted: Wanted) -> Iterator[Step]:
     Whoever owned a folder goes on writing to it by its group: an engine that is not root keeps its
     Server.id there.
     """
-    for folder in [*_written(wanted.conf), *_folders(wanted.conf)]:
+    for folder in [wanted.conf.resolve(), *wanted.also, *_folders(wanted.conf)]:
         before = folder.stat()
         if _exists(wanted.user) and before.st_uid == pwd.getpwnam(wanted.user).pw_uid:
             continue
@@ -335,10 +346,10 @@ def _opened(wanted: Wanted) -> Iterator[Step]:
             f"give {folder} to {wanted.user}",
             lambda folder=folder, before=before: _give(folder, before, wanted.user),  # type: ignore[misc]
         )
-    for file in _unreadable(wanted):
+    for file, seen in _unreadable(wanted):
         yield Step(
             f"let the group {wanted.user} read {file}",
-            lambda file=file: _let_read(file, wanted.user),  # type: ignore[misc]
+            lambda file=file, seen=seen: _let_read(file, seen, wanted.user),  # type: ignore[misc]
         )
 
 
@@ -347,8 +358,26 @@ def _give(folder: Path, before: os.stat_result, user: str) -> None:
         group, mode = before.st_gid, stat.S_IMODE(before.st_mode)
         if before.st_uid != 0:
             group, mode = _group_of(before.st_uid, group), mode | 0o070
-        os.chown(folder, pwd.getpwnam(user).pw_uid, group)
-        folder.chmod(mode | 0o700)
+        with _the_same(folder, before, os.O_DIRECTORY) as handle:
+            os.fchown(handle, pwd.getpwnam(user).pw_uid, group)
+            os.fchmod(handle, mode | 0o700)
+
+
+@contextmanager
+def _the_same(path: Path, before: os.stat_result, flags: int = 0) -> Iterator[int]:
+    """What was looked at before, opened; Unwritable if something else has its name by now.
+
+    Others may write the folder: a link, or another file, in its place would be given away.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
+    try:
+        found = os.fstat(handle)
+        is_same = (found.st_dev, found.st_ino) == (before.st_dev, before.st_ino)
+        if not is_same or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
+            raise Unwritable(f"{path} was exchanged meanwhile, or has another name: left alone")
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _group_of(uid: int, otherwise: int) -> int:
@@ -358,16 +387,10 @@ def _group_of(uid: int, otherwise: int) -> int:
         return otherwise
 
 
-def _let_read(file: Path, user: str) -> None:
-    with translated(f"cannot let {user} read {file}"):
-        os.chown(file, -1, grp.getgrnam(user).gr_gid)
-        file.chmod(stat.S_IMODE(file.stat().st_mode) | 0o040)
-
-
-def _written(conf: Path) -> list[Path]:
-    """What must be writable: the folder, and that of a Server.xml that is a link to elsewhere."""
-    behind = (conf / "Server.xml").resolve().parent
-    return [conf] if behind.is_relative_to(conf.resolve()) else [conf, behind]
+def _let_read(file: Path, before: os.stat_result, user: str) -> None:
+    with translated(f"cannot let {user} read {file}"), _the_same(file, before) as handle:
+        os.fchown(handle, -1, grp.getgrnam(user).gr_gid)
+        os.fchmod(handle, stat.S_IMODE(before.st_mode) | 0o040)
 
 
 def _folders(conf: Path) -> list[Path]:
@@ -377,15 +400,16 @@ def _folders(conf: Path) -> list[Path]:
 def _configuration(conf: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """The files that may be read: what is XML, and what lies beside it."""
     for path in sorted(conf.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield path, path.stat()
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode):
+            yield path, found
 
 
-def _unreadable(wanted: Wanted) -> list[Path]:
+def _unreadable(wanted: Wanted) -> list[tuple[Path, os.stat_result]]:
     """Files that neither their group nor everybody may read, and that are not the user's own."""
     uid = pwd.getpwnam(wanted.user).pw_uid if _exists(wanted.user) else -1
     return [
-        path
+        (path, found)
         for path, found in _configuration(wanted.conf)
         if path.suffix == ".xml" and found.st_uid != uid and not found.st_mode & 0o044
     ]

@@ -56,7 +56,7 @@ def daemon_of(base: Path, name: str, engine: Engine, text: str = ORIGIN) -> Daem
         ("/etc/omeconf/engine.token", str(base / "engine.token")),
         ("/run/secrets/engine-token", str(base / "engine.token")),
         ("/run/secrets/ome/", f"{base}/"),
-        ("/var/lib/omeconf/engine", str(base / "engine")),
+        ("/var/lib/omeconf-engine", str(base / "engine")),
         ('"/engine"', f'"{base}/engine"'),
         ("/usr/lib/omeconf/", f"{EXAMPLES}/hooks/"),
     ):

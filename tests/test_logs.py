@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 from omeconf import logs
 from omeconf.logs import REQUEST, Format, fields
+from tests.support.daemon import DEADLINE_S, wait_for
 from tests.support.lines import FakeJournal, read
 
 HOSTILE = (
@@ -201,6 +204,13 @@ def test_the_journal_is_stuck(tmp_path: Path) -> None:
     journal.close()
 
 
+def behind() -> logs.Behind:
+    """What the log is handed to."""
+    (found,) = logging.getLogger().handlers
+    assert isinstance(found, logs.Behind)
+    return found
+
+
 def test_stderr_that_the_journal_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """$JOURNAL_STREAM names stderr: auto is the journal, and other forms have priorities; where
     it names something else (it is inherited), they have none.
@@ -210,12 +220,36 @@ def test_stderr_that_the_journal_reads(tmp_path: Path, monkeypatch: pytest.Monke
         found = (tmp_path / "stderr").stat()
         monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
         logs.begin("auto")
-        assert isinstance(logging.getLogger().handlers[0], logs.Journal)
+        assert isinstance(behind().handler, logs.Journal)
         logs.begin("json")
         log.warning("x")
+        behind().end()
         monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino + 1}")
         logs.begin("auto")
         log.warning("y")
+        behind().end()
     first, second = (tmp_path / "stderr").read_text().splitlines()
     assert first.startswith('<4>{"time": ')
     assert second.endswith(" WARNING y")
+
+
+def test_nobody_waits_for_the_log() -> None:
+    """While nothing takes the lines, whoever logs goes on; it is said how many were lost."""
+    free = threading.Event()
+    taken: list[str] = []
+
+    class Stuck(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            free.wait(DEADLINE_S)
+            taken.append(record.getMessage())
+
+    behind = logs.Behind(Stuck())
+    for number in range(logs.MOST_WAITING + 10):
+        behind.emit(logging.makeLogRecord({"msg": "line %d", "args": (number,)}))
+    free.set()
+    wait_for(lambda: len(taken) > logs.MOST_WAITING - 10)
+    behind.emit(logging.makeLogRecord({"msg": "the last"}))
+    behind.end()
+    assert taken[:2] == ["line 0", "line 1"]
+    assert taken[-1] == "the last"
+    assert re.fullmatch(r"\d+ lines of the log were lost: nobody took them in time", taken[-2])

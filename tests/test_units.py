@@ -3,14 +3,24 @@ from __future__ import annotations
 import grp
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from omeconf.errors import BadSettings
-from omeconf.units import Layout, Wanted, carry_out, drop_in, install, shipped, uninstall
+from omeconf.errors import BadSettings, Unwritable
+from omeconf.units import (
+    Layout,
+    Wanted,
+    _let_read,
+    carry_out,
+    drop_in,
+    install,
+    shipped,
+    uninstall,
+)
 from tests.support import PROJECT
 from tests.support.daemon import omeconf
 
@@ -140,6 +150,33 @@ def test_refused(tmp_path: Path, wanted: Wanted, why: str) -> None:
         install(wanted, Layout(tmp_path))
 
 
+def test_an_escaped_unit(tmp_path: Path) -> None:
+    """The polkit rule names the unit that was asked for, in JavaScript's spelling."""
+    wanted = Wanted(CONF, engine_units=(r"ome\x2deast.service",))
+    (step,) = (s for s in install(wanted, Layout(tmp_path)) if "50-omeconf.rules" in s.text)
+    step.do()
+    (rules,) = tmp_path.rglob("50-omeconf.rules")
+    assert r'var units = ["ome\\x2deast.service"];' in rules.read_text()
+
+
+def test_what_was_exchanged_is_not_given_away(tmp_path: Path) -> None:
+    """A link, or another file, that somebody put in the place of one that was looked at."""
+    file, other = tmp_path / "a.xml", tmp_path / "other"
+    for each in (file, other):
+        each.write_text("")
+        each.chmod(0o600)
+    before = file.lstat()
+    file.rename(tmp_path / "gone")
+    file.symlink_to(other)
+    with pytest.raises(Unwritable):
+        _let_read(file, before, "root")
+    file.unlink()
+    file.hardlink_to(other)
+    with pytest.raises(Unwritable, match="was exchanged meanwhile"):
+        _let_read(file, before, "root")
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+
+
 def test_odd_folder() -> None:
     """A folder with blanks and percent signs is written so that systemd reads it as it is."""
     text = drop_in(Wanted(Path("/srv/50% of it/conf")))
@@ -154,7 +191,9 @@ def test_what_is_written_and_read(tmp_path: Path) -> None:
         folder.chmod(0o755)
     (behind / "Server.xml").write_text("")
     (conf / "Server.xml").symlink_to(behind / "Server.xml")
-    text = drop_in(Wanted(conf))
+    with pytest.raises(BadSettings, match=f"say so with --also {behind}"):
+        install(Wanted(conf), Layout(tmp_path / "root"))
+    text = drop_in(Wanted(conf, also=(behind,)))
     assert f"ReadWritePaths={conf} {behind}\n" in text
     assert "SupplementaryGroups" not in text
     (conf / "secret.xml").write_text("")

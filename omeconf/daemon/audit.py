@@ -70,7 +70,7 @@ def _tell(
     for revision in revisions:
         if revision.origin is Origin.FILE:
             _by_hand(revision, files, paths, folder)
-        elif revision.author == OWN:
+        elif revision.author == OWN and revision.reverts:
             _by_itself(revision)
 
 

@@ -104,6 +104,8 @@ def _widen(item: PlanItem, hooks: Sequence[Hook]) -> PlanItem | None:
 def call(one: Call, job: Occasion, orphans: Orphans | None = None) -> Outcome:
     """Call a hook once and wait for it, up to its time-out; orphans has it noted meanwhile."""
     hook = one.hook
+    if hook.use == "engine":
+        return Outcome("engine", None, "[engine] url is not set: omeconf must be restarted")
     command = hook.run or ("systemctl", "restart", hook.unit)
     first = one.items[0]
     environment = {

@@ -203,6 +203,17 @@ class Reloader:
             return None
         return self.request(last.target)
 
+    def covering(self, number: int) -> Job | None:
+        """The reload that sees to it that the engine runs a revision, or that has just failed to;
+        None if there is nothing to be done.
+        """
+        with self._changed:
+            if self.pending is not None or self.current is not None:
+                return self.pending or self.current
+            last = self.last
+        has_failed = last is not None and last.state is State.FAILED and last.last >= number
+        return last if has_failed else None
+
     def plan_to(self, target: Head) -> Plan:
         """What must restart so that the engine runs target, also after half a reload."""
         bases = [self.running, *self.half_done] if self.running else self.half_done

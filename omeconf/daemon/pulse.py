@@ -94,11 +94,19 @@ class WatcherPulse:
         self._thread: threading.Thread | None = None
         self._turned: float | None = None
         self._is_waiting = False
+        self._next_rest_s: float | None = None
+        """How long it may rest from its next turn on."""
         self._moves = Moves()
+
+    def turned(self, rest_s: float) -> None:
+        """It may rest so long once it has come round again."""
+        self._next_rest_s = rest_s
 
     def turn(self, now: float) -> None:
         """It has come round; called by the thread itself."""
         self._thread, self._turned = threading.current_thread(), now
+        if self._next_rest_s is not None:
+            self.rest_s, self._next_rest_s = self._next_rest_s, None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from typing import Any
 from omeconf.daemon.notify import reloading
 from omeconf.daemon.service import Service
 from omeconf.errors import BadSettings
-from omeconf.settings import Settings
+from omeconf.settings import Settings, trouble_with_engine
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,11 @@ class Rereading:
         with reloading():
             try:
                 found = merge(service.settings, self.load())
+                if trouble := trouble_with_engine(found.settings):
+                    raise BadSettings(
+                        f"{', '.join(found.fixed)}: only a restart of omeconf takes that up, and "
+                        f"without it the rest cannot be used ({trouble}): nothing is changed"
+                    )
             except BadSettings as error:
                 log.error("Cannot reload: %s; the old settings stay", error)
                 raise
@@ -107,7 +112,7 @@ class Rereading:
         if service.reloader.pending is not None:
             service.reloader.retry()  # what waits to be tried again is tried now
         status = service.status()
-        job = service.reloader.current or service.reloader.pending
+        job = service.reloader.covering(status["revision"]["head"] or 0)
         return {
             "changed": list(found.changed),
             "needRestart": list(found.fixed),

@@ -67,10 +67,11 @@ class Watcher:
         self._unwatch()
 
     def times(self, settle_s: float, look_every_s: float) -> None:
-        """Other times from the next turn on."""
+        """Other times, from now on: whoever rests for the old ones is woken."""
         self.settle_s, self.look_every_s = settle_s, look_every_s
         if self._bursts is not None:
             self._bursts.settle_s = settle_s
+        self._told.put(EventDispatcher.stop_event)
 
     @property
     def is_alive(self) -> bool:
