@@ -154,3 +154,13 @@ def test_watcher() -> None:
     assert pulse.trouble(time.monotonic()) == ""
     leave.set()
     thread.join()
+
+
+def test_a_shorter_rest() -> None:
+    """It counts from the next turn on: who rests as long as was right before is not stuck."""
+    pulse = WatcherPulse(60.0)
+    pulse.turn(100.0)
+    pulse.turned(2.0)
+    assert pulse.rest_s == 60.0
+    pulse.turn(130.0)
+    assert pulse.rest_s == 2.0

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from omeconf.daemon.rereading import CHANGEABLE, merge
-from omeconf.settings import Settings, parse
+from omeconf.settings import Settings, parse, trouble_with_engine
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,14 @@ def test_names() -> None:
         value = getattr(Settings(), table)
         if names:
             assert names <= {field.name for field in dataclasses.fields(value)}
+
+
+def test_what_does_not_fit_together() -> None:
+    """A hook for the engine, whose address only a restart takes up: that is no settings."""
+    live = parse(
+        '[engine]\nurl = "http://127.0.0.1:18081"\ntoken_file = "t"\n[[hooks]]\nuse = "engine"'
+    )
+    found = merge(Settings(), live)
+    assert found.fixed == ("engine.url", "engine.token_file")
+    assert trouble_with_engine(found.settings)
+    assert not trouble_with_engine(live)

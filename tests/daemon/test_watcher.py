@@ -262,3 +262,10 @@ def test_a_folder_that_cannot_be_watched(
     assert caplog.text.count("Cannot watch") == 1
     watched.watcher.stop()
     assert "deaf" in caplog.text
+
+
+def test_other_times(watched: Watched) -> None:
+    """Shorter times count at once: a watcher that rests for the old ones is woken."""
+    assert not watched.seen
+    watched.watcher.times(0.02, 20.0)
+    wait_for(lambda: watched.seen, "a look although nothing happened")
