@@ -37,11 +37,10 @@ def inspect(
     value_type = item.type
     if value_type is None:
         return
-    is_clean = (
-        is_gated
-        and value_type.reads not in REFUSING
-        and len(node.element.texts) <= 1  # lxml sees one text where the engine sees two
-    )
+    element = node.element
+    # lxml sees one text where the engine sees two, and blanks where it sees nothing
+    is_seen_alike = len(element.texts) == 1 or element.open_end == element.close_start
+    is_clean = is_gated and value_type.reads not in REFUSING and is_seen_alike
     if not is_clean or "${" in node.element.value:
         yield from check_value(node, value_type, env)
 

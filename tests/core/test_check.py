@@ -227,3 +227,12 @@ def test_what_is_new_since_a_base() -> None:
     taken = Snapshot.take(source, folder=older.folder, env=older.env, like=older)
     (new,) = check(taken, schema(), base).new_since(base)
     assert "VirtualHost[2]" in new.path
+
+
+def test_blanks_that_lxml_takes_for_a_value() -> None:
+    """A value of blanks is none to the engine: it is told, however the file came to be so."""
+    text = MINIMAL.replace("<Name>app<", "<Name>\n<")
+    whole = checked(text)
+    since = check(whole.snapshot, schema(), checked(MINIMAL))
+    assert [v.code for v in whole.violations] == [v.code for v in since.violations]
+    assert "odd-value" in [v.code for v in whole.violations]
