@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import queue
 import re
 import sys
@@ -157,6 +158,13 @@ class Behind(logging.Handler):
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
             self._thread.join(timeout_s)
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        except (OSError, ValueError):  # the terminal is gone: what nobody can read fails nothing
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for handle in (1, 2):
+                os.dup2(nowhere, handle)
 
     def _work(self) -> None:
         while (record := self._waiting.get()) is not None:
