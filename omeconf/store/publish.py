@@ -189,8 +189,6 @@ class Publisher:
             for file, data in new.items():
                 known = (digests or {}).get(file)
                 prepared.append(self._prepare(file, data, base[file], is_included, known))
-            if len(prepared) == 1 and prepared[0].way is Way.EXCHANGE:
-                return prepared
             self._finish(prepared)
             with translated("cannot sync the configuration folder"):
                 for folder in {each.temporary.parent for each in prepared}:

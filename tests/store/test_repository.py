@@ -304,53 +304,6 @@ def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> No
     again.close()
 
 
-def crashed_early(
-    repository: Repository, folder: Path, *, live: bytes = MINIMAL.encode(), later_ns: int = 0
-) -> Repository:
-    """A daemon started after a power cut that left the record of revision 2, and not its file.
-
-    live, written so much later than revision 1, is what lies there.
-    """
-    written = (repository.folder.path / "Server.xml").stat().st_mtime_ns
-    repository.afterwards = lambda _: None
-    repository.commit(segment(4))
-    repository._displaced = []
-    repository.close()
-    conf = repository.folder.path
-    (left,) = conf.glob(".omeconf-*")
-    left.unlink()
-    (conf / "Server.xml").write_bytes(live)
-    os.utime(conf / "Server.xml", ns=(written + later_ns, written + later_ns))
-    again = opened(folder)
-    assert list(conf.iterdir()) == [conf / "Server.xml"]
-    assert again.history.being_published() == (0, {})
-    return again
-
-
-def test_crash_with_nothing_but_the_record(repository: Repository, tmp_path: Path) -> None:
-    """A revision of which nothing but its record reached the disk never was."""
-    again = crashed_early(repository, tmp_path)
-    assert live(again) == MINIMAL
-    assert history(again) == [MINIMAL.encode()]
-    assert again.commit(segment(5)).revision.number == 2
-    again.close()
-
-
-def test_crash_and_the_old_file_brought_back(repository: Repository, tmp_path: Path) -> None:
-    """The same bytes, but written since: somebody took a revision back that had been there."""
-    again = crashed_early(repository, tmp_path, later_ns=1)
-    assert history(again) == [MINIMAL.encode(), NEW, MINIMAL.encode()]
-    assert again.view().revision.reverts == (2,)
-    again.close()
-
-
-def test_crash_and_another_file(repository: Repository, tmp_path: Path) -> None:
-    """What somebody wrote since is adopted on top of what had been there."""
-    again = crashed_early(repository, tmp_path, live=THEIRS)
-    assert history(again) == [MINIMAL.encode(), NEW, THEIRS]
-    again.close()
-
-
 def test_crash_while_the_new_bytes_were_on_their_way(
     repository: Repository, tmp_path: Path
 ) -> None:
@@ -398,7 +351,7 @@ def test_what_nobody_waits_for(repository: Repository) -> None:
     later: list[Callable[[], None]] = []
     repository.afterwards = later.append
     head = repository.commit(segment(4))
-    assert repository.history.being_published()[0] == head.revision.number
+    assert head.revision.number == 2
     assert len(names(repository.folder.path)) == 2
     for work in later:
         work()
