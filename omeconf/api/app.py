@@ -25,6 +25,7 @@ from omeconf.api import (
     apps,
     audit,
     cors,
+    documents,
     events,
     manage,
     metrics,
@@ -75,9 +76,10 @@ ROUTES: dict[str, dict[str, Handler]] = {
     },
     OWN + "/status": {"GET": manage.status},
     OWN + "/config": {"GET": transactions.get},
-    OWN + "/check": {"POST": transactions.check},
-    OWN + "/document": {"GET": transactions.document, "PUT": transactions.put_document},
+    OWN + "/check": {"POST": documents.check},
+    OWN + "/document": {"GET": documents.get, "PUT": documents.put},
     OWN + "/transactions": {"POST": transactions.commit},
+    OWN + "/diff": {"GET": revisions.compare},
     OWN + "/revisions": {"GET": revisions.list_all},
     OWN + "/revisions/{number:int}": {"GET": revisions.get},
     OWN + "/revisions/{number:int}/diff": {"GET": revisions.diff},
@@ -122,7 +124,6 @@ RUNTIME: dict[str, dict[str, Handler]] = {
 """The engine's routes that are no configuration."""
 
 ADMIN_ONLY: set[Handler] = {
-    transactions.put_document,
     revisions.rollback,
     manage.reload_settings,
     manage.hold,
@@ -133,7 +134,7 @@ ADMIN_ONLY: set[Handler] = {
 OPEN = (f"{OWN}/health/live", f"{OWN}/health/ready")
 """No token is needed here."""
 
-READING: set[Handler] = {transactions.check}
+READING: set[Handler] = {documents.check}
 """What changes nothing, although it is a POST."""
 
 STATUSES: list[tuple[type[errors.OmeconfError], int]] = [

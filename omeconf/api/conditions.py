@@ -14,6 +14,7 @@ from weakref import ref
 
 from starlette.requests import Request
 
+from omeconf.api.envelope import whole_number
 from omeconf.core.check import Checked
 from omeconf.core.mapping import Json
 from omeconf.errors import Stale
@@ -60,11 +61,38 @@ class Tags:
         return digest
 
 
-def precondition(request: Request, resource: Resource, name: str = "") -> Precondition | None:
-    """What If-Match asks of the head a change is made on; None if it asks nothing.
+def based(request: Request) -> Precondition | None:
+    """What ``?base=N`` asks of the head a change is made on: to be that one. Raises ApiError."""
+    text = request.query_params.get("base")
+    if text is None:
+        return None
+    number = whole_number("base", text)
 
-    name: as `Tags.of` has it, if that is not the path.
+    def ask(head: Head) -> None:
+        newest = head.revision.number
+        if newest != number:
+            raise Stale(f"revision {number} is not the newest any more: that is {newest}")
+
+    return ask
+
+
+def precondition(request: Request, resource: Resource, name: str = "") -> Precondition | None:
+    """What If-Match and ``?base=N`` ask of the head a change is made on; None if nothing.
+
+    name: as `Tags.of` has it, if that is not the path. Raises ApiError.
     """
+    asked = [each for each in (based(request), _matching(request, resource, name)) if each]
+    if len(asked) < 2:
+        return asked[0] if asked else None
+
+    def ask(head: Head) -> None:
+        for each in asked:
+            each(head)
+
+    return ask
+
+
+def _matching(request: Request, resource: Resource, name: str) -> Precondition | None:
     header = request.headers.get("If-Match")
     if header is None:
         return None
@@ -80,6 +108,11 @@ def precondition(request: Request, resource: Resource, name: str = "") -> Precon
             raise Stale(f"it is not what it was: If-Match is {header}; GET it again")
 
     return ask
+
+
+def is_conditional(request: Request) -> bool:
+    """Whether a change is only to be made on what its caller has seen."""
+    return "If-Match" in request.headers or "base" in request.query_params
 
 
 def must_match(request: Request, head: Head, resource: Resource, name: str = "") -> None:

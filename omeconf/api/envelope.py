@@ -19,6 +19,8 @@ from omeconf.core.mapping import Json
 MAX_DEPTH = 64
 """Levels of a body; the deepest path of the configuration has 13."""
 CONTENT_TYPE = "application/json;charset=UTF-8"
+MOST = 2**53
+"""The largest number that every JSON reader takes as it is."""
 _NOTHING: Any = object()
 
 
@@ -52,6 +54,14 @@ class ApiError(Exception):
     def item_text(self) -> str:
         """As an item of a batch has it."""
         return f"[Config] {self.text}" if self.prefix == "[Config] " else self.text
+
+
+def whole_number(name: str, text: str) -> int:
+    """The number that a query option says. Raises ApiError 400."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MOST))
+    if not is_number or int(text) > MOST:
+        raise ApiError(400, f'{name} is a whole number up to {MOST}, not "{text}"')
+    return int(text)
 
 
 def not_found(text: str, name: str, known: Iterable[str]) -> ApiError:

@@ -51,14 +51,19 @@ IF_MATCH = {
 }
 IF_MATCH_OR_428 = {
     **IF_MATCH,
-    "description": "428 without it, 412 unless it is the ETag of the file.",
-    "required": True,
+    "description": "412 unless it is the ETag of the file or element; 428 without it and base.",
 }
 IF_NONE_MATCH = _parameter("If-None-Match", "header", "304 if it is the ETag of the answer.")
 FILE = {
     **_parameter("file", "query", "An included file; Server.xml unless told."),
     "example": "Server.xml",
 }
+PATH = {
+    **_parameter("path", "query", "One element, instead of a whole file."),
+    "example": "/Server/Bind",
+}
+BASE = _parameter("base", "query", "412 unless that revision is the newest.", **REVISION_NUMBER)
+STATE = {"type": "string", "pattern": "^(disk|head|running|healthy|[0-9]+)$"}
 LIMIT = _parameter("limit", "query", "How many, 100 unless told, at most 1000.", **REVISION_NUMBER)
 BELOW = _parameter("below", "query", "Only what is older than this one.", **REVISION_NUMBER)
 AGAINST = _parameter("against", "query", "0 is nothing at all; its parent unless told.",
@@ -82,7 +87,7 @@ ACTIONS = {
 """What may stand for {action}; of a stream the engine knows."""
 
 WRITES = [MESSAGE, CONFIRM, SKIP, DRY]
-EDITS = [*WRITES, IF_MATCH]
+EDITS = [*WRITES, IF_MATCH, BASE]
 HEADERS: dict[str, Doc] = {
     "ETag": {"description": "What the resource is; for If-Match and If-None-Match.",
              "schema": {"type": "string", "pattern": '^"[0-9]+-[0-9a-f]{16}"$'}},
@@ -92,6 +97,8 @@ HEADERS: dict[str, Doc] = {
                        "schema": {"enum": ["ok", "none", "pending", "failed"]}},
     "Omeconf-Advice": {"description": "What works, but probably not as meant.", "schema": TEXT},
     "Omeconf-Plan": {"description": "Of a dry run: what would restart.", "schema": TEXT},
+    "Omeconf-Place": {"description": "Of one element: line and column of its start in its file.",
+                      "schema": {"type": "string", "pattern": "^[0-9]+:[0-9]+$"}},
     "Omeconf-Request-Id": {"description": "The log has it too.",
                            "required": True, "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to log in.", "required": True, "schema": TEXT},
@@ -261,15 +268,21 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (f"{_O}/check", "POST"): {
         "bodies": {"application/xml": TEXT},
         "optional": True,
+        "parameters": [
+            PATH,
+            _parameter("against", "query", "What it is compared with; head unless told.", **STATE),
+        ],
         "answer": ref("Checked"),
+        "places": True,
     },
     (f"{_O}/document", "GET"): {
-        "parameters": [FILE, IF_NONE_MATCH],
+        "parameters": [FILE, PATH, IF_NONE_MATCH],
         "answer": TEXT,
         "answer_type": "application/xml",
+        "places": True,
     },
     (f"{_O}/document", "PUT"): {
-        "parameters": [FILE, *WRITES, IF_MATCH_OR_428],
+        "parameters": [FILE, PATH, *WRITES, IF_MATCH_OR_428, BASE],
         "bodies": {"application/xml": TEXT},
         "answer": ref("Committed"),
         "writes": True,
@@ -288,6 +301,13 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "statuses": (428,),
         "links": _to_revision("$response.body#/revision"),
     },
+    (f"{_O}/diff", "GET"): {
+        "parameters": [
+            _parameter("from", "query", "running unless told.", **STATE),
+            _parameter("to", "query", "head unless told.", **STATE),
+        ],
+        "answer": ref("Comparison"),
+    },
     (f"{_O}/revisions", "GET"): {
         "parameters": [LIMIT, BELOW],
         "answer": record({"revisions": array(ref("Revision"))}),
@@ -296,7 +316,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (_ONE, "GET"): {"answer": ref("RevisionWithFiles")},
     (f"{_ONE}/diff", "GET"): {"parameters": [AGAINST], "answer": ref("Difference")},
     (f"{_O}/rollback", "POST"): {
-        "parameters": WRITES,
+        "parameters": [*WRITES, BASE],
         "body": {**record({"revision": REVISION_NUMBER}), "examples": [{"revision": 1}]},
         "answer": ref("RolledBack"),
         "writes": True,
@@ -399,6 +419,8 @@ def _answer(path: str, status: int, known: Doc) -> Doc:
         names += [*_STORED, "Omeconf-Advice", "Omeconf-Plan", "ETag"]
     elif status in (200, 304) and IF_NONE_MATCH in known.get("parameters", ()):
         names.append("ETag")
+    if is_success and known.get("places"):
+        names.append("Omeconf-Place")
     names += {401: ["WWW-Authenticate"], 503: ["Retry-After"]}.get(status, [])
     answer: Doc = {
         "description": REASONS[status],

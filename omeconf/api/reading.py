@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,12 +10,7 @@ from omeconf.api.conditions import Resource, is_known
 from omeconf.api.envelope import answer, answer_known
 from omeconf.api.remembered import remember
 from omeconf.api.writing import service_of, tags_of
-from omeconf.core.check import Checked
-from omeconf.core.diff import changes, unified
 from omeconf.core.mapping import Json
-from omeconf.core.plan import plan
-from omeconf.core.secrets import masked
-from omeconf.core.snapshot import Snapshot
 
 
 def hides_secrets(request: Request) -> bool:
@@ -35,28 +28,6 @@ def read(request: Request, resource: Resource, shown: Resource | None = None) ->
     if is_known(request, headers["ETag"]):
         return answer_known(headers)
     return answer(value if shown is None else shown(head), headers=headers)
-
-
-def effect(request: Request, old: Checked, new: Checked) -> dict[str, Any]:
-    """What changes from one state to another, restarts, and is written, as the caller may see.
-
-    The text of files outside the configuration folder is not shown: else whoever may check could
-    have any file of the machine included, and read it.
-    """
-    found = changes(old.root, new.root)
-    hides = hides_secrets(request)
-    before, after = (masked(each) if hides else each.snapshot for each in (old, new))
-    files = {
-        file: data
-        for file, data in after.files.items()
-        if file in before.files or after.is_inside(file)
-    }
-    after = Snapshot(files, main=after.main, folder=after.folder, env=after.env)
-    return {
-        "changes": [change.as_json() for change in found],
-        "plan": plan(found).as_json(),
-        "diff": unified(before, after),
-    }
 
 
 def in_seed_form(request: Request, value: Json) -> Json:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.reading import effect, hides_secrets
+from omeconf.api.conditions import based
+from omeconf.api.effects import effect, violations
+from omeconf.api.envelope import ApiError, read_body, whole_number
+from omeconf.api.reading import hides_secrets
 from omeconf.api.writing import (
     caller_of,
     confirm_seconds,
@@ -21,11 +23,11 @@ from omeconf.api.writing import (
     wants_reload,
 )
 from omeconf.daemon import views
+from omeconf.daemon.states import state
 from omeconf.errors import NotFound
 
-MOST = 2**53
-"""The largest number that every JSON reader takes as it is."""
-DIGITS = len(str(MOST))
+FROM_TO = {"from": "running", "to": "head"}
+"""Which states are compared, unless told."""
 
 
 async def list_all(request: Request) -> Response:
@@ -61,6 +63,23 @@ async def diff(request: Request) -> Response:
     return JSONResponse(found)
 
 
+async def compare(request: Request) -> Response:
+    """What differs between two states (?from=A&to=B): disk, head, running, healthy, or numbers."""
+    service = service_of(request)
+    names = [request.query_params.get(each, usual) for each, usual in FROM_TO.items()]
+    old, new = await on_writer(request, lambda: [state(service, name) for name in names])
+    found = await on_writer(request, effect, request, old.checked, new.checked)
+    return JSONResponse(
+        {
+            "from": {"name": old.name, "revision": old.number},
+            "to": {"name": new.name, "revision": new.number},
+            "good": new.checked.is_good,
+            **violations(new.checked.violations),
+            **found,
+        }
+    )
+
+
 async def rollback(request: Request) -> Response:
     """An old state again, as a new revision."""
     service = service_of(request)
@@ -82,6 +101,7 @@ async def rollback(request: Request) -> Response:
         by,
         why,
         confirm_s=confirm_s,
+        precondition=based(request),
         reload=wants_reload(request),
     )
     written = await finish(request, committed)
@@ -99,6 +119,9 @@ async def _would(request: Request, number: int) -> Response:
     preview, confirm_s = service_of(request).preview_rollback, confirm_seconds(request)
     would = await on_writer(request, preview, number, confirm_s=confirm_s)
     base = would.base
+    condition = based(request)
+    if condition is not None:
+        condition(base)
     shown = {**base.revision.as_json(), **effect(request, base.checked, would.head.checked)}
     return JSONResponse(shown, headers=dry(would).headers)
 
@@ -112,8 +135,4 @@ def _existing(number: int) -> int:
 
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > DIGITS or int(text) > MOST:
-        raise ApiError(400, f'{name} is a whole number up to {MOST}, not "{text}"')
-    return int(text)
+    return default if text is None else whole_number(name, text)

@@ -192,7 +192,7 @@ OURS: dict[str, Doc] = {
     "Edit": {
         **record(
             {
-                "verb": {"enum": ["create", "merge", "replace", "patch", "delete"]},
+                "verb": {"enum": ["create", "merge", "replace", "patch", "rewrite", "delete"]},
                 "path": {
                     "type": "string",
                     "pattern": "^/Server",
@@ -228,6 +228,15 @@ OURS: dict[str, Doc] = {
     "RolledBack": record({**_REVISION, **_EFFECT}, optional=("changes", "plan", "diff")),
     "RevisionWithFiles": record(
         {**_REVISION, "files": {"type": "object", "additionalProperties": TEXT}}
+    ),
+    "Comparison": record(
+        {
+            **dict.fromkeys(("from", "to"), record({"name": TEXT, "revision": _MAYBE_NUMBER})),
+            "good": SWITCH,
+            **_VIOLATIONS,
+            **_EFFECT,
+        },
+        optional=("changes", "plan"),
     ),
     "Difference": record(
         {

@@ -74,14 +74,17 @@ async def on_writer(request: Request, work: Callable[P, T], *args: P.args, **kwa
         state.waiting -= 1
 
 
-async def write(request: Request, *edits: Edit, resource: Resource | None = None) -> Written:
+async def write(
+    request: Request, *edits: Edit, resource: Resource | None = None, name: str = ""
+) -> Written:
     """Commit edits as one revision and wait for their reload, up to `[reload] wait_s`.
 
-    Honours If-Match (of resource), ?dryRun=true, ?confirm=SECONDS, ?reload=skip and the header
-    Omeconf-Message. Raises ApiError 502 if the reload failed and the edits were taken back.
+    Honours If-Match (of resource; name: as `precondition` has it), ?base=N, ?dryRun=true,
+    ?confirm=SECONDS, ?reload=skip and the header Omeconf-Message. Raises ApiError 502 if the
+    reload failed and the edits were taken back.
     """
     service = service_of(request)
-    condition = precondition(request, resource) if resource is not None else None
+    condition = precondition(request, resource, name) if resource is not None else None
     if condition is not None:
         condition(service.view())  # a stale one needs no writer
     must_be_known(request)

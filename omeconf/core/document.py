@@ -216,7 +216,7 @@ class Document:
         """Give a leaf another value; comments beside the value stay. Equal: no splice."""
         if value == element.value:
             return ()
-        self._must_be_editable()
+        self.must_be_editable()
         text = element.first_text
         if text is not None and not value and len(element.texts) > 1:
             return tuple(Splice(each.start, each.end, b"") for each in element.texts)
@@ -233,7 +233,7 @@ class Document:
 
     def set_attribute(self, element: Element, name: str, value: str) -> tuple[Splice, ...]:
         """Give an attribute that is there another value, in the quotes it has."""
-        self._must_be_editable()
+        self.must_be_editable()
         found = self._attribute(element, name)
         if found is None:
             raise BadBody(f"<{element.name}> has no attribute {name}")
@@ -243,7 +243,7 @@ class Document:
 
     def rename(self, element: Element, name: str) -> tuple[Splice, ...]:
         """Give an element another name; all inside it stays."""
-        self._must_be_editable()
+        self.must_be_editable()
         old, new = element.name.encode(self.encoding), name.encode(self.encoding)
         starts = [element.start + 1]
         if not element.is_self_closing:
@@ -255,7 +255,7 @@ class Document:
 
         Two hyphens may not stand in a comment: inside it ``--`` becomes ``- -``.
         """
-        self._must_be_editable()
+        self.must_be_editable()
         inside = _legal_in_comment(self.source(element))
         lead = _legal_in_comment(reason.encode(self.encoding, "replace"))
         text = b"<!-- " + lead + b": " + inside + b" -->"
@@ -290,7 +290,7 @@ class Document:
 
     def replace(self, element: Element, node: Node) -> tuple[Splice, ...]:
         """Write another element in the place of one."""
-        self._must_be_editable()
+        self.must_be_editable()
         newline, indent = self._line_lead(element) or (self.newline, b"")
         text = self._render(node, newline, indent, self._unit(element))
         return (Splice(element.start, element.end, text),)
@@ -309,7 +309,7 @@ class Document:
         behind the same child stand in the order given. Those moved are deleted with the
         comments that belong to them (`belongings`): the insertion brings them back.
         """
-        self._must_be_editable()
+        self.must_be_editable()
         if not deletions and not insertions and not moved:
             return ()
         if not parent.children:
@@ -329,7 +329,8 @@ class Document:
         first = self._text.find(b"\n")
         return b"\r\n" if first > 0 and self._text[first - 1] == 13 else b"\n"
 
-    def _must_be_editable(self) -> None:
+    def must_be_editable(self) -> None:
+        """Raise BadBody if offsets in it are not those of its bytes."""
         if not self.is_editable:
             raise BadBody(
                 f"{self.file} is encoded as {self.encoding}, which cannot be edited: "

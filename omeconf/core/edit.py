@@ -18,6 +18,7 @@ from difflib import SequenceMatcher
 from omeconf.core.document import Document, Node, Part, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.fold import APPLICATION
+from omeconf.core.fragment import rewriting
 from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
@@ -36,6 +37,7 @@ class Verb(enum.StrEnum):
     MERGE = "merge"
     REPLACE = "replace"
     PATCH = "patch"
+    REWRITE = "rewrite"
     DELETE = "delete"
 
 
@@ -46,8 +48,8 @@ class Edit:
     verb: Verb
     path: Path
     value: Json = None
-    """The JSON of the element (create, replace), a merge patch (merge, RFC 7396) or a JSON Patch
-    (patch, RFC 6902); nothing for delete."""
+    """The JSON of the element (create, replace), a merge patch (merge, RFC 7396), a JSON Patch
+    (patch, RFC 6902), or the element as XML (rewrite); nothing for delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,17 @@ class Candidate:
 def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
     """The snapshot with one edit carried out; root is its effective tree.
 
-    Raises NotFound, AlreadyExists, BadBody, Conflict or ReadOnly; then nothing has changed.
+    Raises NotFound, AlreadyExists, BadBody, Conflict, ReadOnly, or of a rewrite Refused (no XML);
+    then nothing has changed.
     """
     editor = _Editor(snapshot, root)
     if edit.verb is Verb.CREATE:
         editor.create(root, edit.path, edit.value)
     elif edit.verb is Verb.DELETE:
         editor.delete(editor.find(edit.path, as_whole=True))
+    elif edit.verb is Verb.REWRITE:
+        node = root.find(edit.path)
+        editor.add(node.document, rewriting(node, edit.value))
     else:
         node = editor.find(edit.path)
         if edit.verb is Verb.REPLACE:

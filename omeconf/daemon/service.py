@@ -297,12 +297,13 @@ class Service:
         message: str = "",
         *,
         confirm_s: float | None = None,
+        precondition: Precondition | None = None,
         reload: bool = True,
     ) -> Committed:
         """Take up an old revision's files as a new revision, and have it reloaded; as `commit`."""
         return self._armed(
             confirm_s,
-            lambda: self.repository.rollback(number, author, message),
+            lambda: self.repository.rollback(number, author, message, precondition=precondition),
             reload=reload,
         )
 

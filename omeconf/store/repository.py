@@ -424,10 +424,14 @@ class Repository:
         base = self.base()
         if precondition is not None:
             precondition(base)
-        checked = base.checked
+        checked = self.edited(base.checked, *edits)
+        self.judge(checked, base.checked)
+        return checked
+
+    def edited(self, checked: Checked, *edits: Edit) -> Checked:
+        """What edits would give, good or not. Raises what `edit.apply` raises."""
         for edit in edits:
             checked = self._edited(checked, edit)
-        self.judge(checked, base.checked)
         return checked
 
     def _edited(self, checked: Checked, edit: Edit) -> Checked:
@@ -438,9 +442,18 @@ class Repository:
             return checked
         return check(snapshot, self.schema, checked)
 
-    def rollback(self, number: int, author: str = "", message: str = "") -> Head:
+    def rollback(
+        self,
+        number: int,
+        author: str = "",
+        message: str = "",
+        *,
+        precondition: Precondition | None = None,
+    ) -> Head:
         """Commit the files of an old revision as a new one. Raises as `commit` does."""
         base = self.base()
+        if precondition is not None:
+            precondition(base)
         checked = self.rolled_back(base, number)
         return self._take_up(base, checked, author, message or f"rollback to revision {number}")
 

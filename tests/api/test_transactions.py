@@ -391,7 +391,8 @@ def test_check_what_is_broken(api: ApiInProcess, data: bytes, code: str) -> None
     assert answer.status_code == 200
     assert answer.json()["good"] is False
     assert answer.json()["violations"][0]["code"] == code
-    assert "diff" not in answer.json()
+    assert "diff" in answer.json()
+    assert "plan" not in answer.json()
 
 
 def test_check_the_disk(api: ApiInProcess) -> None:

@@ -1,0 +1,222 @@
+"""/omeconf/v1: files, and single elements, as the text they are; and checks of such text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from omeconf.api.auth import ADMIN
+from omeconf.api.conditions import is_known, precondition
+from omeconf.api.effects import answer_written, effect, violations
+from omeconf.api.envelope import ApiError
+from omeconf.api.reading import hides_secrets
+from omeconf.api.writing import (
+    Written,
+    caller_of,
+    confirm_seconds,
+    dry,
+    finish,
+    is_dry,
+    message_of,
+    must_be_known,
+    on_writer,
+    service_of,
+    tags_of,
+    wants_reload,
+    write,
+)
+from omeconf.core.check import Checked
+from omeconf.core.check import check as check_snapshot
+from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.core.fragment import Fragment, fragment
+from omeconf.core.mapping import HIDDEN, Json
+from omeconf.core.path import Path
+from omeconf.core.secrets import masked
+from omeconf.daemon.states import state
+from omeconf.errors import NotFound, Refused
+from omeconf.store.repository import Head
+
+BELOW_HOSTS = "/Server/VirtualHosts/"
+"""Where the role write may change things."""
+XML = "application/xml"
+
+
+async def get(request: Request) -> Response:
+    """A file as it is, byte for byte (?file=NAME: an included one), or one element (?path=PATH)."""
+    head = service_of(request).view()
+    path = element_path(request)
+    resource, name = _resource(head, request, path)
+    headers = {"ETag": tags_of(request).of(name, resource(head), head)}
+    if is_known(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    if path is None:
+        file = _file(request, head)
+        snapshot = masked(head.checked) if hides_secrets(request) else head.checked.snapshot
+        return Response(snapshot.files[file], headers=headers, media_type=XML)
+    found = await on_writer(request, _shown, request, head.checked, path)
+    return Response(found.text, headers=headers | place(found), media_type=XML)
+
+
+async def put(request: Request) -> Response:
+    """A whole file, or one element (?path=PATH), as given; needs If-Match, or ?base=N: it takes
+    the place of all that is there.
+    """
+    before = service_of(request).view()
+    path = element_path(request)
+    if caller_of(request).role != ADMIN and not str(path).startswith(BELOW_HOSTS):
+        raise ApiError(403, "this needs the role admin; below the virtual hosts write is enough")
+    resource, name = _resource(before, request, path)
+    condition = precondition(request, resource, name)
+    if condition is None:
+        raise ApiError(428, "If-Match is needed: GET the document first, and send its ETag")
+    condition(before)
+    must_be_known(request)
+    data = await request.body()
+    if path is None:
+        written = await _put_file(request, _file(request, before), data, condition)
+    else:
+        edit = Edit(Verb.REWRITE, path, _decoded(data))
+        written = await write(request, edit, resource=resource, name=name)
+    if is_dry(request):
+        return answer_written(request, before.checked, written)
+    try:
+        tag = {"ETag": tags_of(request).of(name, resource(written.head), written.head)}
+    except NotFound:  # it has another name now
+        tag = {}
+    return answer_written(request, before.checked, written, tag)
+
+
+async def check(request: Request) -> Response:
+    """Violations of a Server.xml in the body, or of one element (?path=PATH); of what lies on
+    disk, if the body is empty. And what it changes (?against=STATE: not from the newest revision).
+    """
+    repository = service_of(request).repository
+    path = element_path(request)
+    data = await request.body()
+    headers: dict[str, str] = {}
+    if path is not None:
+        base = service_of(request).view().checked
+        headers = place(await on_writer(request, _written_there, base, path))
+        edit = Edit(Verb.REWRITE, path, _decoded(data))
+        try:
+            found = await on_writer(request, repository.edited, base, edit)
+        except Refused as error:
+            body = {"good": False, **violations(error.violations)}
+            return JSONResponse(body, headers=headers)
+    elif data.strip():
+        found = await on_writer(request, repository.check_with, repository.main, data)
+    else:
+        found = await on_writer(request, _check_disk, request)
+    shown = {"good": found.is_good, **violations(found.violations)}
+    name = request.query_params.get("against", "head")
+    if repository.head is not None:
+        old = await on_writer(request, state, service_of(request), name)
+        shown |= effect(request, old.checked, found)
+    return JSONResponse(shown, headers=headers)
+
+
+def element_path(request: Request) -> Path | None:
+    """``?path=``: an element from Server down; None if it is not asked for. Raises ApiError."""
+    text = request.query_params.get("path")
+    return None if text is None else known_path(request, text)
+
+
+def known_path(request: Request, text: str) -> Path:
+    """A path that the schema knows. Raises ApiError."""
+    try:
+        path = Path.parse(text)
+    except ValueError as error:
+        raise ApiError(400, f"the path: {error}") from None
+    if not path.steps or str(path.steps[0]) != "Server":
+        raise ApiError(400, "the path begins with /Server")
+    if path.names not in service_of(request).repository.schema.items:
+        raise ApiError(400, f"the path: there can be no {path}")
+    return path
+
+
+def place(found: Fragment) -> dict[str, str]:
+    """The header that says where in its file an element begins."""
+    return {"Omeconf-Place": f"{found.line}:{found.column}"}
+
+
+async def _put_file(
+    request: Request, file: str, data: bytes, condition: Callable[[Head], None]
+) -> Written:
+    service, confirm_s = service_of(request), confirm_seconds(request)
+    if HIDDEN.encode() in data:
+        found = await on_writer(request, service.repository.check_with, file, data)
+        _must_show_secrets(found, file)
+    if is_dry(request):
+        preview = service.preview_put
+        return dry(await on_writer(request, preview, file, data, confirm_s=confirm_s))
+    committed = await on_writer(
+        request,
+        service.put,
+        file,
+        data,
+        Candidate(0, (), caller_of(request).name, message_of(request)),
+        confirm_s=confirm_s,
+        precondition=condition,
+        reload=wants_reload(request),
+    )
+    return await finish(request, committed)
+
+
+def _resource(
+    head: Head, request: Request, path: Path | None
+) -> tuple[Callable[[Head], Json], str]:
+    """What is asked for, as it is in a head; and the name that its ETag has."""
+    if path is not None:
+        return lambda now: _text(_written_there(now.checked, path).text), f"text:{path}"
+    file = _file(request, head)
+
+    def text(now: Head) -> Json:
+        if file not in now.checked.snapshot.files:
+            raise NotFound(f"{file} is not a file of this configuration")
+        return _text(now.checked.snapshot.files[file])
+
+    return text, f"file:{file}"
+
+
+def _file(request: Request, head: Head) -> str:
+    file = request.query_params.get("file", head.checked.snapshot.main)
+    if file not in head.checked.snapshot.files:
+        raise NotFound(f"{file} is not a file of this configuration")
+    return file
+
+
+def _written_there(checked: Checked, path: Path) -> Fragment:
+    assert checked.root is not None
+    return fragment(checked.root, path)
+
+
+def _shown(request: Request, checked: Checked, path: Path) -> Fragment:
+    """An element as the caller may see it."""
+    if hides_secrets(request):
+        checked = check_snapshot(masked(checked), service_of(request).repository.schema)
+    return _written_there(checked, path)
+
+
+def _must_show_secrets(found: Checked, file: str) -> None:
+    """Raise ApiError 422 if a file was saved as a reader sees it, with its secrets hidden."""
+    for node in found.root.descendants() if found.root else ():
+        if node.item.is_secret and node.element.value == HIDDEN and node.document.file == file:
+            raise ApiError(422, f'{node.path} is "{HIDDEN}", which only stands for a secret')
+
+
+def _check_disk(request: Request) -> Checked:
+    repository = service_of(request).repository
+    return check_snapshot(repository.on_disk(), repository.schema)
+
+
+def _text(data: bytes) -> Json:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ApiError(400, f"the body is not UTF-8: {error}") from None
