@@ -309,7 +309,11 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer": ref("Comparison"),
     },
     (f"{_O}/revisions", "GET"): {
-        "parameters": [LIMIT, BELOW],
+        "parameters": [
+            LIMIT,
+            BELOW,
+            _parameter("changes", "query", "With what each changed, in short.", **_SWITCH),
+        ],
         "answer": record({"revisions": array(ref("Revision"))}),
         "links": _to_revision("$response.body#/revisions/0/number"),
     },

@@ -14,6 +14,7 @@ from omeconf.api.writing import (
     confirm_seconds,
     dry,
     finish,
+    flag,
     is_dry,
     message_of,
     must_be_known,
@@ -22,7 +23,7 @@ from omeconf.api.writing import (
     service_of,
     wants_reload,
 )
-from omeconf.daemon import views
+from omeconf.daemon import summaries, views
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound
 
@@ -31,11 +32,17 @@ FROM_TO = {"from": "running", "to": "head"}
 
 
 async def list_all(request: Request) -> Response:
-    """The history, newest first."""
+    """The history, newest first; ?changes=true: with what each changed, in short."""
     limit = min(max(_number(request, "limit", 100), 1), 1000)
     below = _number(request, "below", 0) or None
-    found = await on_writer(request, service_of(request).revisions, limit, below)
-    return JSONResponse({"revisions": [revision.as_json() for revision in found]})
+    wants_changes = flag(request, "changes")
+    service = service_of(request)
+    found = await on_writer(request, service.revisions, limit, below)
+    shown = [revision.as_json() for revision in found]
+    if wants_changes:
+        more = await on_writer(request, summaries.of, service.repository, found)
+        shown = [{**each, **summary} for each, summary in zip(shown, more, strict=True)]
+    return JSONResponse({"revisions": shown})
 
 
 async def get(request: Request) -> Response:

@@ -224,7 +224,14 @@ OURS: dict[str, Doc] = {
         {"good": SWITCH, **_VIOLATIONS, **_EFFECT},
         optional=("changes", "plan", "diff"),
     ),
-    "Revision": record(_REVISION),
+    "Revision": record(
+        {
+            **_REVISION,
+            "changes": {"anyOf": [array(ref("Change")), NULL]},
+            "changesMore": NUMBER,
+        },
+        optional=("changes", "changesMore"),
+    ),
     "RolledBack": record({**_REVISION, **_EFFECT}, optional=("changes", "plan", "diff")),
     "RevisionWithFiles": record(
         {**_REVISION, "files": {"type": "object", "additionalProperties": TEXT}}

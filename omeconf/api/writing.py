@@ -106,14 +106,14 @@ async def write(
 def must_be_known(request: Request) -> None:
     """Raise ApiError 400 for a query option that says nothing we know, used or not."""
     is_dry(request)
-    _flag(request, "atomic")
+    flag(request, "atomic")
     confirm_seconds(request)
     wants_reload(request)
 
 
 def is_dry(request: Request) -> bool:
     """``?dryRun=true``: change nothing, and answer as if it had. Raises ApiError."""
-    found = _flag(request, "dryRun")
+    found = flag(request, "dryRun")
     if found:
         only_tries(request)
     return found
@@ -210,7 +210,7 @@ async def create_all(
     """
     must_be_known(request)
     refused = any(wanted.refusal is not None for wanted in batch)
-    is_off = refused and _flag(request, "atomic")
+    is_off = refused and flag(request, "atomic")
     edits = [wanted.edit for wanted in batch if wanted.edit is not None]
     written = await write(request, *edits, resource=resource) if edits and not is_off else None
     refusals = [wanted for wanted in batch if wanted.refusal is not None]
@@ -283,7 +283,8 @@ def wants_reload(request: Request) -> bool:
     return text is None
 
 
-def _flag(request: Request, name: str) -> bool:
+def flag(request: Request, name: str) -> bool:
+    """Whether a query option is "true"; it is "false" unless told. Raises ApiError."""
     text = request.query_params.get(name, "false").lower()
     if text not in ("true", "false"):
         raise ApiError(400, f'{name} is true or false, not "{text}"')

@@ -22,7 +22,7 @@ from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.violation import Violation
-from omeconf.daemon import audit, views
+from omeconf.daemon import audit, summaries, views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.events import Events
@@ -484,6 +484,7 @@ class Service:
             return self._first(head)
         found = changes(before.checked.root, head.checked.root)
         audit.moved(self.repository, before, head, found)
+        summaries.keep(self.repository, before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
         is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (

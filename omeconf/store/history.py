@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time as clock
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from omeconf.core.patch import Patch, Piece, decode, difference, encode, forward
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import NotFound, Unwritable
 
-_FORMAT = 2
+_FORMAT = 3
 _TABLES = """
 CREATE TABLE revision (
     number  INTEGER PRIMARY KEY,
@@ -63,6 +63,13 @@ CREATE TABLE note (
     text     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_SUMMARIES = """
+CREATE TABLE summary (
+    revision INTEGER PRIMARY KEY REFERENCES revision (number),
+    text     TEXT NOT NULL
+) STRICT;
+"""
+"""New in format 3."""
 KEPT_JOBS = 200
 """So many reloads are kept."""
 WAY_BACK = "confirm"
@@ -107,7 +114,7 @@ class History:
             self._database = sqlite3.connect(
                 ":memory:", isolation_level=None, check_same_thread=False
             )
-            self._database.executescript(_TABLES)
+            self._database.executescript(_TABLES + _SUMMARIES)
 
     def _open(self) -> sqlite3.Connection:
         path = self.path
@@ -121,14 +128,15 @@ class History:
             (found,) = database.execute("PRAGMA user_version").fetchone()
             if found > _FORMAT:
                 raise Unwritable(f"{path} was written by a newer omeconf (format {found})")
-            if 0 < found < _FORMAT:
+            if 0 < found < 2:
                 raise Unwritable(f"{path} was written by an unreleased omeconf: move it away")
             (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":
                 raise sqlite3.DatabaseError(state)
             if found < _FORMAT:
                 database.executescript(
-                    f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;"
+                    f"BEGIN IMMEDIATE; {_SUMMARIES if found else _TABLES + _SUMMARIES}"
+                    f"PRAGMA user_version = {_FORMAT}; COMMIT;"
                 )
         except BaseException:
             database.close()
@@ -284,6 +292,25 @@ class History:
             else:
                 database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
+    def set_summary(self, number: int, text: str) -> None:
+        """Keep what a revision changed, in short; nothing if it is gone. Raises Unwritable.
+
+        It is synced with what is recorded next: it can be found out again.
+        """
+        with self._transaction(is_synced=False) as database:
+            database.execute(
+                "INSERT OR REPLACE INTO summary SELECT number, ? FROM revision WHERE number = ?",
+                (text, number),
+            )
+
+    def summaries(self, numbers: Sequence[int]) -> dict[int, str]:
+        """What is kept of these revisions. Raises Unwritable."""
+        marks = ", ".join("?" * len(numbers))
+        rows = self._select(
+            f"SELECT revision, text FROM summary WHERE revision IN ({marks})", *numbers
+        )
+        return dict(rows)
+
     def set_job(
         self,
         job_id: str,
@@ -404,7 +431,8 @@ class History:
         )
 
     def _forget(self, database: sqlite3.Connection, numbers: list[tuple[int]]) -> None:
-        for table, column in (("change", "revision"), ("copy", "revision"), ("revision", "number")):
+        tables = dict.fromkeys(("summary", "change", "copy"), "revision") | {"revision": "number"}
+        for table, column in tables.items():
             database.executemany(f"DELETE FROM {table} WHERE {column} = ?", numbers)
 
     def _select(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
