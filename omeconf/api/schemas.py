@@ -308,6 +308,30 @@ OURS: dict[str, Doc] = {
             "drift": {"anyOf": [record({"violations": array(ref("Violation"))}), NULL]},
             "reload": record(dict.fromkeys(("pending", "current", "last"), _MAYBE_RELOAD)),
             "restartNeeded": SWITCH,
+            "engine": {
+                "anyOf": [
+                    record(
+                        {
+                            **dict.fromkeys(("url", "folder"), _MAYBE_TEXT),
+                            "reachable": {"type": ["boolean", "null"]},
+                            "drift": array(TEXT),
+                        }
+                    ),
+                    NULL,
+                ]
+            },
+            "watching": {
+                "anyOf": [
+                    record(
+                        {
+                            "folders": array(TEXT),
+                            "lookEverySeconds": {"type": "number"},
+                            "trouble": _MAYBE_TEXT,
+                        }
+                    ),
+                    NULL,
+                ]
+            },
         }
     ),
     "Failure": {

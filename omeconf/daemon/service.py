@@ -92,6 +92,8 @@ class Service:
         )
         self.vitals: list[Callable[[], bool]] = []
         """Whether what must run besides us is at work."""
+        self.watching: Callable[[], dict[str, Any]] | None = None
+        """How manual edits are noticed; None if nobody watches."""
         self.running = Running(repository)
         is_known = settings.engine.url or settings.engine.config_dir
         self.engine = EngineSide(settings, self.events) if is_known else None
@@ -213,7 +215,11 @@ class Service:
     def status(self) -> dict[str, Any]:
         """How things stand: three revisions apart, drift, reloads. On the writer."""
         found = views.status(self.repository, self.reloader, self.running, self.confirmation)
-        return {**found, "engine": self.engine.as_json() if self.engine else None}
+        return {
+            **found,
+            "engine": self.engine.as_json() if self.engine else None,
+            "watching": self.watching() if self.watching else None,
+        }
 
     # -- on the writer ---------------------------------------------------------------------
 

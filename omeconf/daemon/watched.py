@@ -38,6 +38,7 @@ def watcher_of(service: Service, pulse: WatcherPulse) -> Watcher:
         look_every_s=watch.look_every_s,
     )
     service.vitals.append(lambda: watcher.is_alive)
+    service.watching = watcher.as_json
     return watcher
 
 

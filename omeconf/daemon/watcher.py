@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from watchdog.observers.api import EventDispatcher, EventQueue
 
@@ -82,6 +83,14 @@ class Watcher:
     def hears(self) -> bool:
         """Whether events are being received; without them the looks still find every edit."""
         return self._bursts is not None and self._bursts.is_alive()
+
+    def as_json(self) -> dict[str, Any]:
+        """For status: what is watched, how often it is looked besides, and what cannot be heard."""
+        return {
+            "folders": sorted(map(str, self._watched)) if self.hears else [],
+            "lookEverySeconds": self.look_every_s,
+            "trouble": self._trouble or None,
+        }
 
     def _loop(self) -> None:
         seen: object = None  # what happened before we were here is found by the first look
