@@ -13,15 +13,17 @@ OmeconfError
 ├── ReadOnly             something omeconf is told not to change (403)
 ├── Unwritable           the disk refused; nothing has changed (reason)
 ├── NotReady             no good configuration is known yet (503)
-└── BadSettings          omeconf.toml or the command line (file, name)
+├── BadSettings          omeconf.toml or the command line (file, name)
+├── Unreachable          no daemon answers, or it may not be asked
+└── Answered             a daemon refused what it was asked for (status, problem)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from omeconf.core.violation import Violation
 
@@ -101,3 +103,17 @@ class NotReady(OmeconfError):
 
 class BadSettings(OmeconfError):
     """A setting or an argument that cannot be used."""
+
+
+class Unreachable(OmeconfError):
+    """No daemon answers, or the caller may not ask it."""
+
+
+class Answered(OmeconfError):
+    """A daemon refused what it was asked for."""
+
+    def __init__(self, status: int, message: str, problem: Mapping[str, Any]) -> None:
+        """status: that of HTTP; problem: the members of its answer."""
+        super().__init__(message)
+        self.status = status
+        self.problem = problem

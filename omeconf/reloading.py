@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from omeconf.client import Client
-from omeconf.errors import NotFound, OmeconfError
+from omeconf.errors import OmeconfError, Unreachable
 
 POLL_S = 0.1
 """How often the daemon is asked what has become of a reload."""
@@ -31,12 +31,12 @@ class Asked:
 def ask(socket: Path, wait_s: float) -> Asked:
     """Have a daemon look at settings and files; wait so long for what it reloads, 0 for not.
 
-    Raises NotFound if there is no daemon.
+    Raises Unreachable if there is no daemon.
     """
     client = Client(socket)
     try:
         answer = client.reload()
-    except NotFound:
+    except Unreachable:
         raise
     except OmeconfError as error:
         return Asked({"error": str(error)}, (), (str(error),))

@@ -73,7 +73,6 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     for arguments in (
         ("check", str(tmp_path / "none.xml")),
         ("check", "--engine", "9.9", str(EXAMPLES / "origin")),
-        ("status", "--socket", str(tmp_path / "no.sock")),
         ("check",),
         ("serve", str(EXAMPLES / "origin"), "--config", str(tmp_path / "none.toml")),
     ):

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from omeconf.api.envelope import ApiError
-from omeconf.api.writing import service_of
+from omeconf.api.writing import flag, service_of
+from omeconf.core.revision import as_iso
 from omeconf.daemon.events import Event
 
 MOST_LISTENERS = 100
@@ -23,7 +24,9 @@ ALIVE_EVERY_S = 15.0
 
 
 async def stream(request: Request) -> Response:
-    """Revisions, drift, reloads and confirms as they happen; Last-Event-ID resumes."""
+    """Revisions, drift, reloads and confirms as they happen; Last-Event-ID resumes; ?once=true:
+    those that are kept, and no more.
+    """
     events = service_of(request).events
     if events.listening >= MOST_LISTENERS:
         raise ApiError(503, "too many listen to events already", retry_after_s=10)
@@ -34,11 +37,16 @@ async def stream(request: Request) -> Response:
         raise ApiError(400, f'the id of an event is a whole number, not "{text}"') from None
     if request.method == "HEAD":
         return Response(media_type="text/event-stream")
+    is_endless = not flag(request, "once")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_sent(request, after), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(
+        _sent(request, after, is_endless=is_endless),
+        headers=headers,
+        media_type="text/event-stream",
+    )
 
 
-async def _sent(request: Request, after: int | None) -> AsyncIterator[str]:
+async def _sent(request: Request, after: int | None, *, is_endless: bool) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Event] = asyncio.Queue(MOST_BEHIND)
     overrun = asyncio.Event()
@@ -63,7 +71,7 @@ async def _sent(request: Request, after: int | None) -> AsyncIterator[str]:
             yield "event: gap\ndata: {}\n\n"
         for event in missed:
             yield _text(event)
-        while not overrun.is_set() and not stopping.is_set():
+        while is_endless and not overrun.is_set() and not stopping.is_set():
             getting = asyncio.ensure_future(queue.get())
             done, _ = await asyncio.wait(
                 {getting, ending}, timeout=ALIVE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
@@ -80,4 +88,5 @@ async def _sent(request: Request, after: int | None) -> AsyncIterator[str]:
 
 
 def _text(event: Event) -> str:
-    return f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data)}\n\n"
+    data = {"time": as_iso(event.time), **event.data}
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"

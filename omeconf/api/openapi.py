@@ -366,6 +366,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (f"{_O}/events", "GET"): {
         "parameters": [
             _parameter("after", "query", "Begin after this event.", **REVISION_NUMBER),
+            _parameter("once", "query", "What is kept, and no more.", **_SWITCH),
             _parameter("Last-Event-ID", "header", "The same, as browsers say it."),
         ],
         "answer": TEXT,

@@ -8,6 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 
+def as_iso(time: float) -> str:
+    """Seconds since the epoch in ISO 8601, UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(time, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Origin(enum.StrEnum):
     """Who moved head."""
 
@@ -40,12 +46,11 @@ class Revision:
 
     def as_json(self) -> dict[str, Any]:
         """For answers; the time in ISO 8601, UTC."""
-        moment = datetime.fromtimestamp(self.time, UTC)
         return {
             "number": self.number,
             "parent": self.parent,
             "author": self.author,
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": as_iso(self.time),
             "message": self.message,
             "origin": self.origin.value,
             "digest": self.digest,

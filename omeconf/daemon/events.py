@@ -23,6 +23,8 @@ class Event:
     id: int
     kind: str
     """revision, drift, settled, reload, confirm, held, resumed, engine or certificate."""
+    time: float
+    """Seconds since the epoch, UTC."""
     data: dict[str, Any]
 
 
@@ -32,9 +34,10 @@ Listener = Callable[[Event], None]
 class Events:
     """The events of one daemon. May be used from several threads."""
 
-    def __init__(self, begin: float) -> None:
-        """begin: seconds since the epoch; a later start gives greater ids."""
-        self._next = int(begin * 1000) * 1000
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch; a later start gives greater ids."""
+        self._clock = clock
+        self._next = int(clock() * 1000) * 1000
         self._first = self._next
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._listeners: list[Listener] = []
@@ -44,7 +47,7 @@ class Events:
         """Tell everybody that something happened."""
         with self._guard:
             self._next += 1
-            event = Event(self._next, kind, data)
+            event = Event(self._next, kind, self._clock(), data)
             self._kept.append(event)
             listeners = tuple(self._listeners)
         for tell in listeners:

@@ -86,7 +86,7 @@ class Service:
         self.repository = repository
         self.settings = settings
         self.reloader: Reloader
-        self.events = Events(repository.clock())
+        self.events = Events(repository.clock)
         self.confirmation = Confirmation(
             repository.history, self.events, clocks or Clocks(), self._wake
         )

@@ -198,7 +198,7 @@ def test_too_long_ago(tmp_path: Path) -> None:
 
 def test_an_id_that_is_yet_to_come() -> None:
     """The clock was set back: nothing is known of it, so all that is kept comes, with a gap."""
-    events = Events(1000.0)
+    events = Events(lambda: 1000.0)
     events.emit("revision")
     missed, is_whole = events.listen(lambda _: None, 10**15)
     assert ([event.kind for event in missed], is_whole) == (["revision"], False)

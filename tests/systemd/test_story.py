@@ -124,7 +124,7 @@ def test_a_file_that_only_root_may_read(machine: Machine) -> None:
 def test_rollback(machine: Machine) -> None:
     """`omeconf rollback` as root, over the socket: an old state again, and the engine with it."""
     engine = engine_of(machine)
-    machine.omeconf("rollback", "1")
+    machine.omeconf("rollback", "--yes", "1")
     wait_for(machine.is_quiet, "the reload")
     assert "<SegmentDuration>6<" in machine.server_xml.read_text()
     assert engine_of(machine) != engine
@@ -151,7 +151,7 @@ def test_reload(machine: Machine) -> None:
     machine.systemctl("reload", "omeconf")
     assert "api.virtual_hosts changed" in machine.log()
     assert machine.call("DELETE", "/v1/vhosts/studio").status == 200
-    machine.omeconf("rollback", "1")
+    machine.omeconf("rollback", "--yes", "1")
     settings.write_text(SETTINGS + "[api]\nvirtual_hosts = 'read-write'\n]broken\n")
     line = settings.read_text().count("\n")
     failed = machine.systemctl("reload", "omeconf", check=False)
@@ -162,7 +162,7 @@ def test_reload(machine: Machine) -> None:
     wait_for(machine.is_quiet, "the engine")
     assert machine.call("GET", "/omeconf/v1/config").json == before
     assert machine.call("POST", "/v1/vhosts", [{"name": "x"}]).status != 403, "the old settings"
-    machine.omeconf("rollback", "1")
+    machine.omeconf("rollback", "--yes", "1")
     settings.write_text(SETTINGS)
     machine.systemctl("reload", "omeconf")
     assert machine.call("DELETE", "/v1/vhosts/studio").status == 403

@@ -1,0 +1,100 @@
+"""Commands on files, which need no daemon: check, migrate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from omeconf.core.violation import Severity
+
+_ENV = click.option(
+    "--env",
+    "env_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The engine's environment (NAME=value lines), for ${env:...}.",
+)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--engine",
+    "release",
+    default="0.21",
+    show_default=True,
+    metavar="RELEASE",
+    help="The release of the engine to check for, 0.12 to 0.21; 0.16.8 is one, too.",
+)
+@_ENV
+@click.option("--strict", is_flag=True, help="Warnings fail the check too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+)
+def check(
+    paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str
+) -> None:
+    """Find every mistake in Server.xml files, or in configuration folders.
+
+    Files that are included, and Logger.xml, are looked at too.
+
+    Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
+    """
+    from omeconf import report
+    from omeconf.offline import check_paths
+
+    found = check_paths(paths, release, env_file)
+    if form == "json":
+        click.echo(report.as_json(found), nl=False)
+    elif form == "github":
+        click.echo(report.as_annotations(found), nl=False)
+    else:
+        click.echo(report.as_text(found), nl=False)
+        click.echo(report.verdict(found), err=found.has(Severity.ERROR))
+    failing = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
+    sys.exit(found.has(*failing))
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "release",
+    default="0.21",
+    show_default=True,
+    metavar="RELEASE",
+    help="The release of the engine that is to take the files.",
+)
+@_ENV
+@click.option("--dry-run", is_flag=True, help="Only print the diff; change nothing.")
+def migrate(path: Path, release: str, env_file: Path | None, *, dry_run: bool) -> None:
+    """Rewrite what older releases of the engine named otherwise.
+
+    PATH is a Server.xml or a configuration folder. What was renamed is renamed, what lies
+    elsewhere now is moved, what is gone is put into a comment with the reason; every other byte
+    stays. Prints the diff to standard output (patch -R takes it back) and what was done to
+    standard error.
+
+    Exit status: 0 the release takes the result, 1 it does not (what is left is printed),
+    2 unreadable or not writable.
+    """
+    from omeconf import report
+    from omeconf.offline import migrate_path
+
+    done = migrate_path(path, release, env_file, dry_run=dry_run)
+    click.echo(done.diff, nl=False)
+    for step in done.steps:
+        click.echo(f"{step}", err=True)
+    if not done.steps:
+        click.echo(f"{path}: nothing to migrate", err=True)
+    if done.report.has(Severity.ERROR):
+        click.echo(report.as_text(done.report), nl=False, err=True)
+        click.echo(report.verdict(done.report), err=True)
+    sys.exit(done.report.has(Severity.ERROR))

@@ -1,0 +1,60 @@
+"""What came of a change, told; the same for every command that makes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from omeconf.cli.output import as_json as print_json
+from omeconf.cli.output import note, show_diff, show_plan
+
+if TYPE_CHECKING:
+    from omeconf.client import Reply
+
+RELOADS = {
+    "ok": "the engine runs it",
+    "none": "nothing had to restart",
+    "pending": "the reload goes on: `omeconf events -f`",
+    "failed": "the reload failed: `omeconf status`",
+}
+
+
+def show_written(reply: Reply, *, as_json: bool, confirm_s: float | None = None) -> None:
+    """Tell the revision, what became of its reload, and advice."""
+    found = result(reply)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"revision {found['revision']}: {RELOADS[found['reload']]}")
+    for each in filter(None, found.get("advice", "").split("; ")):
+        note(f"advice: {each}")
+    if confirm_s is not None:
+        note(f"it is taken back in {confirm_s:g} s unless you say `omeconf confirm`")
+
+
+def show_would(would: dict[str, Any], *, as_json: bool) -> None:
+    """Tell what a change would do: the diff, and what restarts."""
+    if as_json:
+        print_json(would)
+        return
+    show_diff(would["diff"])
+    show_plan(would["plan"])
+
+
+def must_be_new(text: str, *, as_json: bool) -> None:
+    """Tell that there is nothing to do."""
+    if as_json:
+        print_json({"revision": None, "reload": "none"})
+    else:
+        note(text)
+
+
+def result(reply: Reply) -> dict[str, Any]:
+    """What a write answered, with what its headers say."""
+    found = reply.json if reply.body else {}
+    shown: dict[str, Any] = {"revision": int(reply.headers["omeconf-revision"])}
+    shown["reload"] = reply.headers["omeconf-reload"]
+    if reply.headers.get("omeconf-advice"):
+        shown["advice"] = reply.headers["omeconf-advice"]
+    return {**(found if isinstance(found, dict) else {}), **shown}
