@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Wish:
 
 
 AS_IT_IS = Wish()
+_ENGINE_MARKS = re.compile(r"^\[(?:HTTP|Config)\] | \([0-9]{3}\)$")
+"""What the engine's messages begin and end with, which says nothing to a person."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -311,7 +314,7 @@ def _refusal(status: int, text: bytes) -> Answered:
     if isinstance(found, list):  # a batch of which nothing was done
         found = next((each for each in found if each.get("statusCode", 200) >= 400), {})
     title = found.get("title") or found.get("message") or str(found)
-    return Answered(status, title, found)
+    return Answered(status, _ENGINE_MARKS.sub("", title), found)
 
 
 def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[int | None, str, Any]]:

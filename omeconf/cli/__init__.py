@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from omeconf import __version__
-from omeconf.cli import daemon, events, files, history, steering
+from omeconf.cli import apps, changing, daemon, events, files, history, steering
 from omeconf.cli.base import Commands
 
 SECTIONS = {
@@ -15,6 +15,12 @@ SECTIONS = {
         history.show,
         history.diff,
         events.events,
+    ),
+    "Change": (
+        changing.get,
+        changing.set_,
+        apps.app,
+        changing.commit,
     ),
     "Undo, keep, hold": (
         steering.rollback,

@@ -29,6 +29,13 @@ REFUSED, UNUSABLE, UNREACHABLE, NOT_NOW, TAKEN_BACK = 1, 2, 3, 4, 5
 INTERRUPTED, CLOSED = 130, 141
 BY_STATUS = {409: NOT_NOW, 412: NOT_NOW, 428: NOT_NOW, 502: TAKEN_BACK, 503: NOT_NOW, 504: NOT_NOW}
 """Exit statuses of what a daemon refused, by its HTTP status; all others are REFUSED."""
+NEXT = {
+    412: "`omeconf log` shows what was changed meanwhile; then try again",
+    403: "root, and whom the daemon runs as, may do everything; its socket's group may change "
+    "virtual hosts",
+    502: "`omeconf status` shows the reload; the files are as they were",
+}
+"""What to do next, where the answer itself does not say it."""
 GARBAGE = (10_000, 10, 10)
 """When garbage is looked for (`gc.set_threshold`): to check a large file makes many values, and
 most of what is not needed any more is gone without."""
@@ -82,6 +89,8 @@ def tell(error: OmeconfError) -> None:
     problem = error.problem if isinstance(error, Answered) else {}
     complain(str(error))
     show_violations(problem.get("violations", ()), err=True)
+    if isinstance(error, Answered) and error.status in NEXT:
+        click.echo(f"  {NEXT[error.status]}", err=True)
     for call in problem.get("reload", {}).get("calls", ())[-1:]:
         for line in str(call.get("output", "")).splitlines()[-10:]:
             click.echo(f"  | {line}", err=True)

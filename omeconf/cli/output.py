@@ -66,6 +66,14 @@ def show_diff(text: str) -> None:
         click.echo(click.style(line, fg=colour, bold=is_head) if colour or is_head else line)
 
 
+def show_xml(text: bytes) -> None:
+    """Print an element without the indentation that it has in its file."""
+    lines = text.splitlines(keepends=True)
+    last = lines[-1] if lines else b""
+    lead = last[: len(last) - len(last.lstrip())]
+    click.echo(b"".join(line.removeprefix(lead) for line in lines))
+
+
 def show_changes(changes: Iterable[Mapping[str, str]]) -> None:
     """Print each change on a line of its own, by its path."""
     for change in changes:

@@ -136,7 +136,7 @@ def test_in_an_included_file() -> None:
 
 
 def test_a_new_element_as_text() -> None:
-    """It is written as it is, on a line like its siblings'; its name must be new, and the path's."""
+    """It is written as it is, on a line of its own; its name must be new, and the path's."""
     before = checked(MINIMAL.replace("\n", "\r\n"))
     assert before.root is not None
     text = "<Application>\n<Name>fair</Name><!-- mine --><Type>live</Type></Application>\n"
