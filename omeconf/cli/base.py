@@ -62,6 +62,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             _end_quietly()
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(err=True)
+            sys.exit(INTERRUPTED)
         except OmeconfError as error:
             tell(error)
             sys.exit(exit_status(error))

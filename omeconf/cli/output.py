@@ -63,7 +63,8 @@ def show_diff(text: str) -> None:
     for line in text.splitlines():
         is_head = line.startswith(("--- ", "+++ "))
         colour = None if is_head else _COLOURS.get(line[:1])
-        click.echo(click.style(line, fg=colour, bold=is_head) if colour or is_head else line)
+        is_plain = colour is None and not is_head
+        click.echo(line if is_plain else click.style(line, fg=colour, bold=is_head or None))
 
 
 def show_xml(text: bytes) -> None:
