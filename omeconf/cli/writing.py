@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 RELOADS = {
     "ok": "the engine runs it",
     "none": "nothing had to restart",
-    "pending": "the reload goes on: `omeconf events -f`",
-    "failed": "the reload failed: `omeconf status`",
+    "pending": "the engine does not run it yet: `omeconf status`",
+    "failed": "the reload failed, and it stays: `omeconf status`",
 }
 
 
