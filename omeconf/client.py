@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from omeconf import __version__
 from omeconf.errors import Answered, Unreachable
 
 OWN = "/omeconf/v1"
@@ -67,6 +68,8 @@ class Wish:
 
 
 AS_IT_IS = Wish()
+AGENT = f"omeconf-cli/{__version__}"
+"""How the daemon knows that a revision comes from the command line."""
 _ENGINE_MARKS = re.compile(r"^\[(?:HTTP|Config)\] | \([0-9]{3}\)$")
 """What the engine's messages begin and end with, which says nothing to a person."""
 
@@ -256,7 +259,7 @@ class Client:
         data: bytes | None,
         headers: Mapping[str, str],
     ) -> http.client.HTTPResponse:
-        connection.request(method, url, data, dict(headers))
+        connection.request(method, url, data, {"User-Agent": AGENT, **headers})
         return connection.getresponse()
 
     def _get(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, Any]:

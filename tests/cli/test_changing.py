@@ -68,7 +68,9 @@ def test_app_set(daemon: Daemon) -> None:
         "<SegmentDuration>6</SegmentDuration>",
         "<SegmentDuration>4</SegmentDuration>\n\t\t\t\t\t\t\t<ChunkDuration>0.50</ChunkDuration>",
     )
-    assert "größer" in daemon.cli("log").stdout
+    newest = daemon.cli("log").stdout.splitlines()[1]
+    assert "größer" in newest
+    assert newest.split()[2] == "cli"
     assert daemon.calls == [RESTARTED]
     unset = daemon.cli("app", "set", "default/app", "--unset", "publishers.llhls.chunkDuration")
     assert unset.returncode == 0
