@@ -34,8 +34,11 @@ def test_rollback_asks(daemon: Daemon) -> None:
             shown = terminal.expect("Go back to revision 1? [y/N]")
             assert "\x1b[31m-\t\t\t\t\t\t\t<SegmentDuration>5</SegmentDuration>" in shown
             assert "application default/app" in shown
-            terminal.press(answer)
-            assert terminal.end() == status, answer
+            if answer == "\x03":
+                assert terminal.interrupt() == status
+            else:
+                terminal.press(answer)
+                assert terminal.end() == status, answer
             assert "Traceback" not in terminal.shown
         assert (daemon.text == before) is (status == 0)
     assert daemon.status()["revision"]["head"] == 3

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from tests.support.daemon import DEADLINE_S
@@ -40,8 +41,9 @@ class Terminal:
             assert self._more(deadline), f"{text!r} is not shown in {self.shown[self._read :]!r}"
 
     def press(self, keys: str) -> None:
-        """Press keys; Ctrl-C is ``\\x03``."""
-        os.write(self._master, keys.encode())
+        """Press keys."""
+        with suppress(OSError):  # it has ended
+            os.write(self._master, keys.encode())
 
     def end(self) -> int:
         """Wait for its end; the exit status."""
@@ -49,6 +51,16 @@ class Terminal:
         while self._more(deadline):
             pass
         return self.process.wait(max(deadline - time.monotonic(), 0.1))
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C until it ends; the exit status. (Python can miss one that comes just as it
+        begins to wait for a line.)
+        """
+        deadline = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self.press("\x03")
+            self._more(time.monotonic() + 0.2)
+        return self.end()
 
     def __enter__(self) -> Terminal:
         return self
