@@ -59,7 +59,9 @@ class Terminal:
         deadline = time.monotonic() + DEADLINE_S
         while self.process.poll() is None and time.monotonic() < deadline:
             self.press("\x03")
-            self._more(time.monotonic() + 0.2)
+            patience = time.monotonic() + 2.0
+            while self._more(patience):
+                pass
         return self.end()
 
     def __enter__(self) -> Terminal:
