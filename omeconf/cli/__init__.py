@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from omeconf import __version__
-from omeconf.cli import daemon, events, files, history, schemas, steering
+from omeconf.cli import completion, daemon, events, files, history, schemas, steering
 from omeconf.cli.base import Commands
 
 SECTIONS = {
@@ -23,7 +23,7 @@ SECTIONS = {
         steering.hold,
         steering.resume,
     ),
-    "Without a daemon": (files.check, files.migrate, schemas.schema),
+    "Without a daemon": (files.check, files.migrate, schemas.schema, completion.completion),
     "The daemon": (
         daemon.serve,
         daemon.reload,

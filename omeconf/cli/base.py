@@ -29,6 +29,8 @@ REFUSED, UNUSABLE, UNREACHABLE, NOT_NOW, TAKEN_BACK = 1, 2, 3, 4, 5
 INTERRUPTED, CLOSED = 130, 141
 BY_STATUS = {409: NOT_NOW, 412: NOT_NOW, 428: NOT_NOW, 502: TAKEN_BACK, 503: NOT_NOW, 504: NOT_NOW}
 """Exit statuses of what a daemon refused, by its HTTP status; all others are REFUSED."""
+COMPLETING = "_OMECONF_COMPLETE"
+"""Set by a shell that asks for completions."""
 GARBAGE = (10_000, 10, 10)
 """When garbage is looked for (`gc.set_threshold`): to check a large file makes many values, and
 most of what is not needed any more is gone without."""
@@ -43,6 +45,8 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """As click has it; but a reader that is gone ends us as it ends others."""
         gc.set_threshold(*GARBAGE)
+        if COMPLETING in os.environ:
+            import omeconf.cli.shells  # noqa: F401  click is told of our shells
         try:
             return super().main(*args, **kwargs)
         except BrokenPipeError:

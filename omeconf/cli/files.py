@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from omeconf.cli.completing import RELEASE
 from omeconf.core.violation import Severity
 
 _ENV = click.option(
@@ -24,6 +25,7 @@ _ENV = click.option(
 @click.option(
     "--engine",
     "release",
+    type=RELEASE,
     default="0.21",
     show_default=True,
     metavar="RELEASE",
@@ -67,6 +69,7 @@ def check(
 @click.option(
     "--to",
     "release",
+    type=RELEASE,
     default="0.21",
     show_default=True,
     metavar="RELEASE",

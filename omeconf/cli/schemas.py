@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from omeconf.cli.completing import ELEMENT, RELEASE
 from omeconf.cli.options import JSON
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_paragraph, show_table
@@ -23,10 +24,11 @@ _READS = {"presence": "empty, `<{name}/>`: being there means yes", "bool": "true
 
 
 @click.command()
-@click.argument("element", required=False)
+@click.argument("element", required=False, type=ELEMENT)
 @click.option(
     "--engine",
     "release",
+    type=RELEASE,
     default="0.21",
     show_default=True,
     metavar="RELEASE",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from omeconf.cli.asking import ask
+from omeconf.cli.completing import JOB, REVISION
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_diff, show_plan
@@ -15,7 +16,7 @@ from omeconf.errors import NotFound
 
 
 @click.command()
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=REVISION)
 @YES
 @of_change
 def rollback(
@@ -60,7 +61,7 @@ def confirm(socket_path: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JOB)
 @SOCKET
 @JSON
 def retry(job: str | None, socket_path: Path, *, as_json: bool) -> None:
