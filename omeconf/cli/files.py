@@ -39,13 +39,15 @@ _ENV = click.option(
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
+    help="For people, for programs, or for GitHub's annotations.",
 )
 def check(
     paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str
 ) -> None:
-    """Find every mistake in Server.xml files, or in configuration folders.
+    """Find every mistake in configuration files.
 
-    Files that are included, and Logger.xml, are looked at too.
+    PATH is a Server.xml or a configuration folder. Files that are included, and Logger.xml, are
+    looked at too.
 
     Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
     """

@@ -42,7 +42,7 @@ _TROUBLES = (
 @SOCKET
 @JSON
 def status(socket_path: Path, *, as_json: bool) -> None:
-    """How things stand: revisions on disk, running, healthy; drift; reloads; engine.
+    """How things stand: revisions, drift, reloads, engine.
 
     Exit status: 0 well, 1 the files on disk have errors, or a restart is needed.
     """
@@ -134,7 +134,7 @@ def names_of(plan: list[dict[str, str]]) -> str:
 @SOCKET
 @JSON
 def log(socket_path: Path, limit: int, before: int | None, *, as_json: bool) -> None:
-    """The newest revisions: who made them, how, when, why, and what changed."""
+    """The newest revisions: who, when, why, and what changed."""
     found = client(socket_path).revisions(limit, below=before, changes=True)
     if as_json:
         print_json(found)
@@ -190,7 +190,10 @@ def change_of(change: dict[str, str]) -> str:
 @SOCKET
 @JSON
 def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
-    """Print a file as it was in a REVISION; with --json the revision and all its files."""
+    """Print a file as it was in a REVISION.
+
+    With --json the revision and all its files.
+    """
     found = client(socket_path).revision(revision)
     if as_json:
         print_json(found)

@@ -36,7 +36,7 @@ _READS = {"presence": "empty, `<{name}/>`: being there means yes", "bool": "true
 )
 @JSON
 def schema(element: str | None, release: str, *, as_json: bool) -> None:
-    """Print the XSD, its JSON Schema, or about an ELEMENT.
+    """Print the XSD, or what one ELEMENT is for.
 
     ELEMENT is a path or its end, in any letter case and as XML or JSON has it:
     Application/Publishers/LLHLS, publishers.llhls.segmentDuration. Without it the XSD is printed;
