@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from omeconf.client import Client
     from omeconf.core.schema import Item
 
+    Offers = Iterator[CompletionItem[str]]
+    _Text = click.ParamType[str]
+else:  # older releases of click have no types of such types
+    _Text = click.ParamType
+
 T = TypeVar("T")
 ANSWER_S = 1.0
 """How long a shell waits for the daemon."""
@@ -33,10 +38,8 @@ RELEASES = tuple(f"0.{minor}" for minor in range(21, 11, -1))
 _KEY_VALUE = re.compile(r"((?:[^=\[]|\[(?:\"(?:[^\"\\]|\\.)*\"|[^\]\"])*\])*)=(.*)", re.DOTALL)
 _STEP = re.compile(r"([A-Za-z0-9_]+)(?:\[(?:Name=)?\"?((?:[^\"\\\]]|\\.)*)\"?\])?")
 
-Offers = Iterator[CompletionItem[str]]
 
-
-class Completed(click.ParamType[str]):
+class Completed(_Text):
     """A text; offers gives what the shell may put in its place."""
 
     def __init__(self, name: str, offers: Callable[[click.Context, str], Offers]) -> None:
