@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 LISTEN :=
 WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
-.PHONY: run test test-long test-systemd torture check bench bench-check format clean
+.PHONY: run test test-long test-systemd torture check man bench bench-check format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -35,6 +35,9 @@ check: $(READY)  ## lint, types and the tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+
+man: $(READY)  ## the manual page anew, from the commands
+	@$(BIN)/python docs/man/make.py
 
 bench: $(READY)  ## how long things take here, beside others: half an hour; BENCH=--quick: three minutes
 	@$(BIN)/pip install -q --disable-pip-version-check --group bench \

@@ -26,6 +26,7 @@ def test_the_wheel_works_alone(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+    assert (environment / "share/man/man1/omeconf.1").exists()
     command = [str(environment / "bin/omeconf"), "install-units", "--conf", "/etc/ome",
                "--command", "/usr/bin/omeconf", "--root", str(tmp_path / "staged")]  # fmt: skip
     subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)

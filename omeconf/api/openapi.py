@@ -16,14 +16,13 @@ from omeconf.api.schemas import (
     NUMBER,
     REVISION_NUMBER,
     TEXT,
-    Doc,
-    array,
     components,
     envelope,
     record,
     ref,
 )
 from omeconf.api.writing import service_of
+from omeconf.core.json_schema import Doc, array
 from omeconf.core.schema import Schema
 
 

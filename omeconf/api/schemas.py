@@ -1,23 +1,20 @@
 """The schemas of the OpenAPI document: the configuration's from the XSD, and those of our answers.
 
-What is null in a body is absent, so every value that may be left out may be null too. Numbers and
-booleans may always be strings: macros, and what the engine reads so.
+Those of the configuration are made by core/json_schema.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from omeconf.core.json_schema import NULL, Doc, Model, array
+from omeconf.core.schema import Schema
 
-from omeconf.core.mapping import BARE
-from omeconf.core.schema import Item, Schema, ValueType
-
-Doc = dict[str, Any]
+PLACE = "#/components/schemas"
+"""Where the schemas lie in the OpenAPI document."""
 
 TEXT: Doc = {"type": "string"}
 NUMBER: Doc = {"type": "integer", "minimum": 0}
 ANY: Doc = {"type": "object", "additionalProperties": True}
 SWITCH: Doc = {"type": "boolean"}
-NULL: Doc = {"type": "null"}
 REVISION_NUMBER: Doc = {**NUMBER, "maximum": 2**53}
 
 
@@ -44,12 +41,7 @@ EXAMPLES: dict[str, Doc] = {
 
 def ref(name: str) -> Doc:
     """A schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def array(items: Doc) -> Doc:
-    """An array of these."""
-    return {"type": "array", "items": items}
+    return {"$ref": f"{PLACE}/{name}"}
 
 
 def record(properties: dict[str, Doc], *, optional: tuple[str, ...] = ()) -> Doc:
@@ -66,7 +58,7 @@ def envelope(response: Doc | None) -> Doc:
 
 def components(schema: Schema) -> dict[str, Doc]:
     """All schemas by name."""
-    model = Model(schema)
+    model = Model(schema, PLACE)
     application = model.object(schema.application)
     patch = model.object(schema.application, is_patch=True)
     profile = model.object(schema.output_profile)
@@ -83,72 +75,6 @@ def components(schema: Schema) -> dict[str, Doc]:
     for name, example in EXAMPLES.items():
         shown[name] = {**shown[name], "examples": [example]}
     return shown
-
-
-class Model:
-    """The configuration's elements as schemas; those with a name of their own by reference."""
-
-    def __init__(self, schema: Schema) -> None:
-        self.named = {
-            schema.virtual_host: "VirtualHost",
-            schema.application: "Application",
-            schema.output_profile: "OutputProfile",
-        }
-
-    def object(self, item: Item, *, is_patch: bool = False) -> Doc:
-        """An element with elements; is_patch: what is missing in it stays as it is."""
-        children = item.children.values()
-        properties = {child.json: self.member(child, is_patch=is_patch) for child in children}
-        shown: Doc = {"type": "object", "properties": properties, "additionalProperties": False}
-        if item.documentation:
-            shown["description"] = item.documentation
-        required = [child.json for child in children if child.is_enforced]
-        if required and not is_patch:
-            shown["required"] = required
-        return shown
-
-    def member(self, item: Item, *, is_patch: bool) -> Doc:
-        """What stands under the element's key."""
-        if item.is_list:
-            return self._or_null(item, array(self.one(item)))
-        flat = item.flat_child
-        if flat is not None:
-            shown = self._or_null(item, array(self.one(flat)))
-            return {**shown, "description": item.documentation}
-        whole = self.one(item, is_patch=is_patch)
-        if item.name in BARE:
-            return {"anyOf": [whole, array(self.one(item.children[BARE[item.name]]))]}
-        return whole if item.type is None else self._or_null(item, whole)
-
-    def one(self, item: Item, *, is_patch: bool = False) -> Doc:
-        """An element by itself."""
-        if item in self.named:
-            return ref(self.named[item])
-        if item.type is None:
-            return {"anyOf": [self.object(item, is_patch=is_patch), NULL]}
-        shown = _scalar(item.type)
-        shown["description"] = item.documentation or item.type.documentation
-        return shown
-
-    @staticmethod
-    def _or_null(item: Item, shown: Doc) -> Doc:
-        if item.is_enforced:
-            return shown
-        kinds = shown["type"]
-        return {**shown, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
-
-
-def _scalar(value_type: ValueType) -> Doc:
-    """A scalar: typed, or a string that the engine reads so."""
-    if value_type.reads == "bool":
-        return {"type": ["boolean", "string", "integer"], "minimum": 0, "maximum": 1}
-    if value_type.reads == "presence":
-        return {"type": ["boolean", "string"], "not": {"const": False}}
-    if value_type.words and value_type.otherwise == "refused":
-        return {"type": "string", "examples": list(value_type.words)}
-    kinds = {"int": ["integer", "string"], "long": ["integer", "string"],
-             "text": ["string", "number", "boolean"]}  # fmt: skip
-    return {"type": kinds.get(value_type.reads, ["number", "string"])}
 
 
 def _with(shown: Doc, **more: Doc) -> Doc:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from omeconf import __version__
-from omeconf.cli import apps, changing, daemon, events, files, history, steering
+from omeconf.cli import (
+    apps,
+    changing,
+    completion,
+    daemon,
+    events,
+    files,
+    history,
+    schemas,
+    steering,
+)
 from omeconf.cli.base import Commands
 
 SECTIONS = {
@@ -29,7 +39,7 @@ SECTIONS = {
         steering.hold,
         steering.resume,
     ),
-    "Without a daemon": (files.check, files.migrate),
+    "Without a daemon": (files.check, files.migrate, schemas.schema, completion.completion),
     "The daemon": (
         daemon.serve,
         daemon.reload,

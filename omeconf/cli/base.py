@@ -36,6 +36,8 @@ NEXT = {
     502: "`omeconf status` shows the reload; the files are as they were",
 }
 """What to do next, where the answer itself does not say it."""
+COMPLETING = "_OMECONF_COMPLETE"
+"""Set by a shell that asks for completions."""
 GARBAGE = (10_000, 10, 10)
 """When garbage is looked for (`gc.set_threshold`): to check a large file makes many values, and
 most of what is not needed any more is gone without."""
@@ -50,6 +52,8 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """As click has it; but a reader that is gone ends us as it ends others."""
         gc.set_threshold(*GARBAGE)
+        if COMPLETING in os.environ:
+            import omeconf.cli.shells  # noqa: F401  click is told of our shells
         try:
             return super().main(*args, **kwargs)
         except BrokenPipeError:

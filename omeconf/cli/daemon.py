@@ -95,7 +95,7 @@ def reload(*, wait: bool, timeout_s: float, socket_path: Path, as_json: bool) ->
     its old value. Settings that are wrong change nothing.
 
     Exit status: 0 well, 1 the settings or the files on disk have errors, or (with --wait) the
-    reload of the engine failed, 2 no daemon answers.
+    reload of the engine failed, 3 no daemon answers.
     """
     from omeconf.reloading import ask
 
@@ -144,10 +144,11 @@ def install_units(
     engine_drop_in: Literal["order", "guard"] | None, command: str | None, instance: str,
     root: Path, prefix: str, *, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Put units for systemd in their places: service, socket, user, and a polkit rule.
+    """Put units for systemd in their places.
 
-    The folder of Server.xml is given to the daemon's user; the files in it keep their owners.
-    Called again, after an upgrade, it replaces what differs. Settings are never replaced.
+    These are service, socket, user, and a polkit rule. The folder of Server.xml is given to the
+    daemon's user; the files in it keep their owners. Called again, after an upgrade, it replaces
+    what differs. Settings are never replaced.
     """
     from omeconf import units
 
@@ -185,7 +186,10 @@ def uninstall_units(instance: str, root: Path, prefix: str, *, dry_run: bool) ->
     help="What it may do.",
 )
 def token(name: str, role: str) -> None:
-    """Make a token for NAME: prints it once, and the lines for omeconf.toml."""
+    """Make a token for NAME, to be put into omeconf.toml.
+
+    Prints it once, to standard error; the lines for omeconf.toml go to standard output.
+    """
     import hashlib
     import secrets
 

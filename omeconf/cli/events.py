@@ -18,10 +18,11 @@ from omeconf.cli.options import JSON, SOCKET, client
 @SOCKET
 @JSON
 def events(socket_path: Path, *, follow: bool, as_json: bool) -> None:
-    """What has happened since the daemon began, as far as it is kept; with --follow, what happens.
+    """What has happened, and with --follow what happens.
 
-    While the daemon is restarted, --follow waits for it; a gap says that something may have been
-    missed meanwhile (no revision is: see `omeconf log`). With --json each event is one line.
+    From the daemon's start on, as far as it is kept. While the daemon is restarted, --follow waits
+    for it; a gap says that something may have been missed meanwhile (no revision is: see `omeconf
+    log`). With --json each event is one line.
     """
     from omeconf.cli.following import follow as following
 

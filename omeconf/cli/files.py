@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from omeconf.cli.completing import RELEASE
 from omeconf.core.violation import Severity
 
 _ENV = click.option(
@@ -24,6 +25,7 @@ _ENV = click.option(
 @click.option(
     "--engine",
     "release",
+    type=RELEASE,
     default="0.21",
     show_default=True,
     metavar="RELEASE",
@@ -37,13 +39,15 @@ _ENV = click.option(
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
+    help="For people, for programs, or for GitHub's annotations.",
 )
 def check(
     paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str
 ) -> None:
-    """Find every mistake in Server.xml files, or in configuration folders.
+    """Find every mistake in configuration files.
 
-    Files that are included, and Logger.xml, are looked at too.
+    PATH is a Server.xml or a configuration folder. Files that are included, and Logger.xml, are
+    looked at too.
 
     Exit status: 0 good, 1 errors (with --strict also warnings), 2 unreadable.
     """
@@ -67,6 +71,7 @@ def check(
 @click.option(
     "--to",
     "release",
+    type=RELEASE,
     default="0.21",
     show_default=True,
     metavar="RELEASE",

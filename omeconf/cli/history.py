@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from omeconf.cli.completing import REVISION, STATE_OR_FILE, STATES
 from omeconf.cli.options import JSON, SOCKET, client
 from omeconf.cli.output import (
     as_json as print_json,
@@ -23,7 +24,6 @@ from omeconf.cli.output import (
 )
 from omeconf.errors import NotFound
 
-STATES = ("disk", "head", "running", "healthy")
 _RELOADS = {"healthy": "green", "failed": "red", "reverted": "red", "waiting": "yellow"}
 _TROUBLES = (
     ("missing", "{}"),
@@ -42,7 +42,7 @@ _TROUBLES = (
 @SOCKET
 @JSON
 def status(socket_path: Path, *, as_json: bool) -> None:
-    """How things stand: revisions on disk, running, healthy; drift; reloads; engine.
+    """How things stand: revisions, drift, reloads, engine.
 
     Exit status: 0 well, 1 the files on disk have errors, a reload failed, or a restart is needed.
     """
@@ -135,11 +135,11 @@ def names_of(plan: list[dict[str, str]]) -> str:
 @click.command()
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True,
               help="How many.")  # fmt: skip
-@click.option("--before", type=click.IntRange(min=1), metavar="REV", help="Only older ones.")
+@click.option("--before", type=REVISION, metavar="REV", help="Only older ones.")
 @SOCKET
 @JSON
 def log(socket_path: Path, limit: int, before: int | None, *, as_json: bool) -> None:
-    """The newest revisions: who made them, how, when, why, and what changed."""
+    """The newest revisions: who, when, why, and what changed."""
     found = client(socket_path).revisions(limit, below=before, changes=True)
     if as_json:
         print_json(found)
@@ -190,12 +190,15 @@ def change_of(change: dict[str, str]) -> str:
 
 
 @click.command()
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=REVISION)
 @click.option("--file", "name", default="Server.xml", show_default=True, help="Which file.")
 @SOCKET
 @JSON
 def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
-    """Print a file as it was in a REVISION; with --json the revision and all its files."""
+    """Print a file as it was in a REVISION.
+
+    With --json the revision and all its files.
+    """
     found = client(socket_path).revision(revision)
     if as_json:
         print_json(found)
@@ -207,8 +210,8 @@ def show(revision: int, name: str, socket_path: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("first", required=False, metavar="[A")
-@click.argument("second", required=False, metavar="[B]]")
+@click.argument("first", required=False, type=STATE_OR_FILE, metavar="[A")
+@click.argument("second", required=False, type=STATE_OR_FILE, metavar="[B]]")
 @click.option("--paths", is_flag=True, help="The changed paths, instead of lines of files.")
 @SOCKET
 @JSON

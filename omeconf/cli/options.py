@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from omeconf.cli.completing import REVISION
+
 if TYPE_CHECKING:
     from omeconf.client import Client
 
@@ -44,7 +46,7 @@ DRY = click.option(
 )
 BASE = click.option(
     "--base",
-    type=click.IntRange(min=1),
+    type=REVISION,
     metavar="REV",
     help="Only if REV is the newest revision still; else exit status 4.",
 )

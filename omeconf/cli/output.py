@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -56,6 +57,13 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print(table)
     for line in capture.get().splitlines():
         click.echo(line.rstrip())
+
+
+def show_paragraph(text: str, *, head: str = "") -> None:
+    """Print text wrapped to the terminal (elsewhere to 80 columns), its lines behind a head."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    indent = " " * len(head)
+    click.echo(click.wrap_text(text, max(width, 40), initial_indent=head, subsequent_indent=indent))
 
 
 def show_diff(text: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from omeconf.cli.asking import ask
+from omeconf.cli.completing import JOB, REVISION
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.writing import must_be_new, show_would, show_written
@@ -14,17 +15,17 @@ from omeconf.errors import NotFound
 
 
 @click.command()
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=REVISION)
 @YES
 @of_change
 def rollback(
     revision: int, message: str, confirm_s: float | None, base: int | None, socket_path: Path, *,
     yes: bool, is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Take up the files of an old REVISION again, as a new revision.
+    """Take up the files of an old REVISION again.
 
-    Shows the diff and what restarts, and asks; --yes does not. What somebody else commits
-    meanwhile is not undone unseen: exit status 4.
+    That makes a new revision; history only grows. Shows the diff and what restarts, and asks;
+    --yes does not. What somebody else commits meanwhile is not undone unseen: exit status 4.
     """
     from omeconf.client import Wish
 
@@ -56,11 +57,14 @@ def confirm(socket_path: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, type=JOB)
 @SOCKET
 @JSON
 def retry(job: str | None, socket_path: Path, *, as_json: bool) -> None:
-    """Do again, now, what failed to reload or waits; the newest reload, unless JOB names one."""
+    """Do again, now, what failed to reload, or waits.
+
+    That is the newest reload, unless JOB names one.
+    """
     daemon = client(socket_path)
     if job is None:
         newest = daemon.reloads()
@@ -80,9 +84,10 @@ def retry(job: str | None, socket_path: Path, *, as_json: bool) -> None:
 @SOCKET
 @JSON
 def hold(reason: str, socket_path: Path, *, as_json: bool) -> None:
-    """Adopt no manual edit and take no other until `omeconf resume`, over restarts.
+    """Take no edits, by hand or else, until `omeconf resume`.
 
-    For the time in which many files are changed by hand: git pull, ansible.
+    A restart of the daemon does not end that. For the time in which many files are changed by
+    hand: git pull, ansible.
     """
     found = client(socket_path).hold(reason)
     if as_json:
@@ -95,7 +100,10 @@ def hold(reason: str, socket_path: Path, *, as_json: bool) -> None:
 @SOCKET
 @JSON
 def resume(socket_path: Path, *, as_json: bool) -> None:
-    """End `omeconf hold`: what lies on disk now is looked at, and taken up if it is right."""
+    """End `omeconf hold`, and look at the files.
+
+    What lies on disk is taken up if it is right.
+    """
     found = client(socket_path).resume()
     if as_json:
         print_json(found)

@@ -284,6 +284,11 @@ class Schema:
         return {item.path: item for item in self.root.descendants()}
 
     @property
+    def name(self) -> str:
+        """The release, as people write it: ``0.16.8``; without a patch where it is the newest."""
+        return ".".join(str(part) for part in self.release if part != NEWEST)
+
+    @property
     def virtual_host(self) -> Item:
         """The declaration of a virtual host."""
         return self.root.find("VirtualHosts/VirtualHost")

@@ -22,14 +22,18 @@ PREFIX, SUFFIX, UNFINISHED = ".omeconf-", ".tmp", ".part"
 
 def shipped_schema(release: str = "0.21") -> Schema:
     """The schema of a release of the engine, 0.12 to 0.21. Raises BadSettings."""
+    return Schema(shipped_xsd(series_of(release)), release)
+
+
+def series_of(release: str) -> str:
+    """The series whose XSD has a release of the engine in it. Raises BadSettings."""
     try:
         wanted = parse_release(release)
     except ValueError:
         raise BadSettings(f'"{release}" is not a release, such as 0.21 or 0.16.8') from None
     if wanted[:2] not in {(0, minor) for minor in range(12, 22)}:
         raise BadSettings(f"there is no schema for release {release}: 0.12 to 0.21 are known")
-    series = "0.12" if wanted[:2] == (0, 12) else "0.21"
-    return Schema(shipped_xsd(series), release)
+    return "0.12" if wanted[:2] == (0, 12) else "0.21"
 
 
 def shipped_xsd(series: str = "0.21") -> bytes:
