@@ -58,12 +58,13 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo(line.rstrip())
 
 
-def show_diff(text: str) -> None:
+def show_diff(text: str, *, err: bool = False) -> None:
     """Print a unified diff, coloured."""
     for line in text.splitlines():
         is_head = line.startswith(("--- ", "+++ "))
         colour = None if is_head else _COLOURS.get(line[:1])
-        click.echo(click.style(line, fg=colour, bold=is_head) if colour or is_head else line)
+        shown = click.style(line, fg=colour, bold=is_head) if colour or is_head else line
+        click.echo(shown, err=err)
 
 
 def show_changes(changes: Iterable[Mapping[str, str]]) -> None:
