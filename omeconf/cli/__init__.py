@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from omeconf import __version__
-from omeconf.cli import daemon, events, files, history, steering
+from omeconf.cli import daemon, editing, events, files, history, steering
 from omeconf.cli.base import Commands
 
 SECTIONS = {
@@ -16,6 +16,7 @@ SECTIONS = {
         history.diff,
         events.events,
     ),
+    "Change": (editing.edit,),
     "Undo, keep, hold": (
         steering.rollback,
         steering.confirm,
