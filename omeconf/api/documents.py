@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -138,8 +139,11 @@ def known_path(request: Request, text: str) -> Path:
 
 
 def place(found: Fragment) -> dict[str, str]:
-    """The header that says where in its file an element begins."""
-    return {"Omeconf-Place": f"{found.line}:{found.column}"}
+    """The headers that say in which file an element is, and where in it that begins."""
+    return {
+        "Omeconf-Place": f"{found.line}:{found.column}",
+        "Omeconf-File": quote(found.file),
+    }
 
 
 async def _put_file(

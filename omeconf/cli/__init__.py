@@ -10,6 +10,7 @@ from omeconf.cli import (
     changing,
     completion,
     daemon,
+    editing,
     events,
     files,
     history,
@@ -27,6 +28,7 @@ SECTIONS = {
         events.events,
     ),
     "Change": (
+        editing.edit,
         changing.get,
         changing.set_,
         apps.app,

@@ -96,10 +96,10 @@ def set_(
     application: str, assignments: Sequence[str], removed: Sequence[str], message: str,
     confirm_s: float | None, base: int | None, socket_path: Path, *, is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Change members of an APPLICATION: publishers.llhls.segmentDuration=4.
+    """Change members of an APPLICATION.
 
-    A member is named as in the JSON, or as in the file: OutputProfiles/OutputProfile[p1]/Name=p2.
-    Several make one revision; every other byte stays.
+    publishers.llhls.segmentDuration=4: a member is named as in the JSON, or as in the file,
+    OutputProfiles/OutputProfile[p1]/Name=p2. Several make one revision; every other byte stays.
     """
     from omeconf.client import Wish
 
@@ -121,10 +121,10 @@ def add(
     application: str, assignments: Sequence[str], source: str | None, message: str,
     confirm_s: float | None, base: int | None, socket_path: Path, *, is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Add an APPLICATION: default/fair, or default/fair --from default/live.
+    """Add an APPLICATION, or a copy of one.
 
-    Without --from it is a live one, with the providers and publishers that the engine itself
-    gives to an application made over its API.
+    default/fair, or default/fair --from default/live. Without --from it is a live one, with the
+    providers and publishers that the engine itself gives to an application made over its API.
     """
     from omeconf.client import Wish
 
@@ -154,9 +154,10 @@ def remove(
     application: str, message: str, confirm_s: float | None, base: int | None, socket_path: Path,
     *, yes: bool, is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Remove an APPLICATION, and the comments that belong to it; asks, unless --yes.
+    """Remove an APPLICATION; shows what goes, and asks.
 
-    If somebody changes it meanwhile it stays: exit status 4.
+    The comments that belong to it go with it. If somebody changes it meanwhile it stays: exit
+    status 4.
     """
     from omeconf.client import Wish
 
@@ -164,7 +165,7 @@ def remove(
     host, name = host_and_application(application)
     seen = daemon.engine_get("vhosts", host, "apps", name).headers["etag"]
     edits = {"edits": [{"verb": "delete", "path": str(application_path(application))}]}
-    would = daemon.commit(edits, Wish(base=base, confirm_s=confirm_s, is_dry=True))
+    would = daemon.commit(edits, Wish(base=base, confirm_s=confirm_s, is_dry=True)).json
     if is_dry or not as_json:
         show_would(would, as_json=as_json)
     if is_dry:

@@ -8,12 +8,13 @@ import click
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Go on if the answer is yes; else click.Abort. Raises UsageError if nobody can be asked."""
+    """Go on if the answer is yes; else end with 1. Raises UsageError if nobody can be asked."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here: give --yes, or look with --dry-run")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        sys.exit(1)
 
 
 def choose(question: str, choices: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 Exit statuses, of every command:
 
 0   done; nothing is wrong
-1   the answer is no: the configuration has errors, or what was asked for is refused
+1   the answer is no: the configuration has errors, what was asked for is refused, or you said no
 2   wrong usage, or a file that cannot be read or written
 3   no daemon answers, or it may not be asked
 4   not now: somebody else was faster, or waits for something; look, and try again

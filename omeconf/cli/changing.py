@@ -52,7 +52,7 @@ def set_(
     assignments: Sequence[str], removed: Sequence[str], message: str, confirm_s: float | None,
     base: int | None, socket_path: Path, *, is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Set elements by their paths: Bind/Providers/RTMP/Port=1936.
+    """Set elements by path: Bind/Providers/RTMP/Port=1936.
 
     Several make one revision. What is not there is created, with what is around it; every other
     byte stays. A list item goes by its Name or place: VirtualHosts/VirtualHost[default]. VALUE is
@@ -81,11 +81,11 @@ def commit(
     file: Path, message: str, confirm_s: float | None, base: int | None, socket_path: Path, *,
     is_dry: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Commit what is in a FILE as one revision; - is standard input.
+    """Commit a FILE as one revision.
 
-    An object is merged into the configuration (a JSON merge patch of what `omeconf get` prints);
-    {"edits": [...]} are edits, an array is a JSON Patch. XML takes the place of Server.xml, and
-    needs --base: the revision it was made from.
+    - is standard input. An object is merged into the configuration (a JSON merge patch of what
+    `omeconf get` prints); {"edits": [...]} are edits, an array is a JSON Patch. XML takes the
+    place of Server.xml, and needs --base: the revision it was made from.
     """
     from omeconf.client import JSON, JSON_PATCH, MERGE_PATCH, Wish
 

@@ -66,13 +66,15 @@ def show_paragraph(text: str, *, head: str = "") -> None:
     click.echo(click.wrap_text(text, max(width, 40), initial_indent=head, subsequent_indent=indent))
 
 
-def show_diff(text: str) -> None:
+def show_diff(text: str, *, err: bool = False) -> None:
     """Print a unified diff, coloured."""
     for line in text.splitlines():
         is_head = line.startswith(("--- ", "+++ "))
         colour = None if is_head else _COLOURS.get(line[:1])
         is_plain = colour is None and not is_head
-        click.echo(line if is_plain else click.style(line, fg=colour, bold=is_head or None))
+        click.echo(
+            line if is_plain else click.style(line, fg=colour, bold=is_head or None), err=err
+        )
 
 
 def show_xml(text: bytes) -> None:

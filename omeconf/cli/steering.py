@@ -31,12 +31,12 @@ def rollback(
 
     daemon = client(socket_path)
     seen = base or daemon.status()["revision"]["head"]
-    would = daemon.rollback(revision, Wish(base=seen, confirm_s=confirm_s, is_dry=True))
+    would = daemon.rollback(revision, Wish(base=seen, confirm_s=confirm_s, is_dry=True)).json
     if is_dry or not as_json:
         show_would(would, as_json=as_json)
     if is_dry:
         return
-    if not would.json["diff"]:
+    if not would["diff"]:
         must_be_new(f"the files are those of revision {revision} already", as_json=as_json)
         return
     ask(f"Go back to revision {revision}?", yes=yes or as_json)

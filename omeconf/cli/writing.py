@@ -38,18 +38,17 @@ def change(call: Callable[[], Reply], wish: Wish, *, as_json: bool) -> None:
     """Make a change, or try it, and tell what came of it."""
     reply = call()
     if wish.is_dry:
-        show_would(reply, as_json=as_json)
+        show_would(reply.json, as_json=as_json, plan=reply.headers.get("omeconf-plan", ""))
     else:
         show_written(reply, as_json=as_json, confirm_s=wish.confirm_s)
 
 
-def show_would(reply: Reply, *, as_json: bool) -> None:
-    """Tell what a change would do: the diff, and what restarts."""
-    would = reply.json
+def show_would(would: Any, *, as_json: bool, plan: str = "") -> None:
+    """Tell what a change would do: the diff, and what restarts; plan: that in words."""
     if as_json or "diff" not in would:  # the engine's own API knows no diff
         print_json(would)
         if not as_json:
-            note(reply.headers.get("omeconf-plan", ""))
+            note(plan)
         return
     show_diff(would["diff"])
     show_plan(would["plan"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -40,6 +40,7 @@ def test_one_element(api: ApiInProcess) -> None:
     assert before.text in SERVER
     line, column = map(int, before.headers["Omeconf-Place"].split(":"))
     assert SERVER.splitlines()[line - 1][column - 1 :] == "<Application>"
+    assert before.headers["Omeconf-File"] == "Server.xml"
     changed = before.text.replace(">6<", ">5<").replace("<Type>", "<!-- ü -->\r\n<Type>")
     tag = {"If-Match": before.headers["ETag"]}
     assert api.call("GET", LIVE, headers={"If-None-Match": tag["If-Match"]}).status_code == 304
@@ -52,6 +53,18 @@ def test_one_element(api: ApiInProcess) -> None:
     assert api.text == SERVER.replace(before.text, changed)
     assert api.call("GET", LIVE).headers["ETag"] == answer.headers["ETag"]
     api.must_be_good()
+
+
+def test_one_element_of_an_included_file(tmp_path: Path) -> None:
+    """The headers name the file that it is written in, whatever letters that has."""
+    start, end = SERVER.index("<VirtualHost>"), SERVER.index("</VirtualHost>")
+    host = SERVER[start : end + len("</VirtualHost>")]
+    text = SERVER.replace(host, '<VirtualHost include="vh/ö.xml"/>')
+    (tmp_path / "vh").mkdir()
+    with ApiInProcess(tmp_path, text=text, files={"vh/ö.xml": f"<!-- -->\n{host}"}) as api:
+        headers = api.call("GET", HOST).headers
+        assert unquote(headers["Omeconf-File"]) == "vh/ö.xml"
+        assert headers["Omeconf-Place"] == "2:1"
 
 
 def test_edits_elsewhere_are_no_conflict(api: ApiInProcess) -> None:

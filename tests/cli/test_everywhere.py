@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "get": ("Bind",),
     "set": ("Name=x",),
     "commit": ("patch.json",),
+    "edit": ("default/app", "--yes"),
     "app list": (),
     "app get": ("default/app",),
     "app set": ("default/app", "publishers.llhls.segmentDuration=4"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from tests.support.api import APP
@@ -22,23 +23,25 @@ def last(daemon: Daemon) -> tuple[str, int]:
 
 
 def at_terminal(daemon: Daemon, *arguments: str) -> Terminal:
-    return Terminal(*arguments, environment={"OMECONF_SOCKET": str(daemon.socket)})
+    command = [sys.executable, "-m", "omeconf", *arguments]
+    return Terminal(command, {"OMECONF_SOCKET": str(daemon.socket), "TERM": "xterm-256color"})
 
 
 def test_rollback_asks(daemon: Daemon) -> None:
     """It shows the diff, coloured, and the plan; only yes goes back."""
     before = daemon.text
     duration(daemon, 5)
-    for answer, status in (("n\n", 130), ("\x03", 130), ("\n", 130), ("y\n", 0)):
+    for answer, status in (("n\n", 1), ("\x03", 130), ("\n", 1), ("y\n", 0)):
         with at_terminal(daemon, "rollback", "1", "-m", "too slow") as terminal:
             shown = terminal.expect("Go back to revision 1? [y/N]")
-            assert "\x1b[31m-\t\t\t\t\t\t\t<SegmentDuration>5</SegmentDuration>" in shown
+            red = "\x1b[31m-\t\t\t\t\t\t\t<SegmentDuration>5</SegmentDuration>"
+            assert red in terminal.coloured
             assert "application default/app" in shown
             if answer == "\x03":
                 assert terminal.interrupt() == status
             else:
-                terminal.press(answer)
-                assert terminal.end() == status, answer
+                terminal.send(answer)
+                assert terminal.ends() == status, answer
             assert "Traceback" not in terminal.shown
         assert (daemon.text == before) is (status == 0)
     assert daemon.status()["revision"]["head"] == 3
@@ -51,8 +54,8 @@ def test_rollback_of_what_somebody_else_changes(daemon: Daemon) -> None:
     with at_terminal(daemon, "rollback", "1") as terminal:
         terminal.expect("[y/N]")
         duration(daemon, 4)
-        terminal.press("y\n")
-        assert terminal.end() == 4
+        terminal.send("y\n")
+        assert terminal.ends() == 4
         terminal.expect("revision 2 is not the newest any more: that is 3")
         terminal.expect("`omeconf log` shows what was changed meanwhile")
     assert ">4<" in daemon.text

@@ -1,90 +1,93 @@
-"""A command on a terminal of its own, and somebody who presses keys."""
+"""A pseudo-terminal: a command that somebody sits in front of."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import pty
+import re
 import select
 import subprocess
-import sys
+import termios
 import time
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import Mapping, Sequence
 
 from tests.support.daemon import DEADLINE_S
 
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
 
 class Terminal:
-    """`omeconf` on a pseudo-terminal: stdin, stdout and stderr are that."""
+    """A command on a terminal of its own; what it prints is read, and what is typed is sent."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        self.shown = ""
-        """All that it has shown."""
-        self._read = 0
-        master, slave = pty.openpty()
-        self._master = master
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.end, other = os.openpty()
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", sys.executable, "-m", "omeconf", *arguments],
-            stdin=slave, stdout=slave, stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **(environment or {})},
+            command,
+            stdin=other, stdout=other, stderr=other, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env={**os.environ, **environment},
         )  # fmt: skip
-        os.close(slave)
-
-    def expect(self, text: str) -> str:
-        """Wait for a text behind what was waited for before; what was shown up to its end."""
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            at = self.shown.find(text, self._read)
-            if at >= 0:
-                begin, self._read = self._read, at + len(text)
-                return self.shown[begin : self._read]
-            assert self._more(deadline), f"{text!r} is not shown in {self.shown[self._read :]!r}"
-
-    def press(self, keys: str) -> None:
-        """Press keys."""
-        with suppress(OSError):  # it has ended
-            os.write(self._master, keys.encode())
-
-    def end(self) -> int:
-        """Wait for its end; the exit status."""
-        deadline = time.monotonic() + DEADLINE_S
-        while self._more(deadline):
-            pass
-        return self.process.wait(max(deadline - time.monotonic(), 0.1))
-
-    def interrupt(self) -> int:
-        """Press Ctrl-C until it ends; the exit status. (Python can miss one that comes just as it
-        begins to wait for a line.)
-        """
-        deadline = time.monotonic() + DEADLINE_S
-        while self.process.poll() is None and time.monotonic() < deadline:
-            self.press("\x03")
-            patience = time.monotonic() + 2.0
-            while self._more(patience):
-                pass
-        return self.end()
+        os.close(other)
+        self._raw = b""
+        self.shown = ""
+        """All that it has printed so far, without colours."""
+        self._read = 0
 
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._master)
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(DEADLINE_S)
+        os.close(self.end)
 
-    def _more(self, deadline: float) -> bool:
-        """Read what is shown next; False at the end, or at the deadline."""
-        ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
-        if not ready:
+    def expect(self, text: str) -> str:
+        """What is printed until a text comes, behind what was expected before; fails without."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (at := self.shown.find(text, self._read)) < 0:
+            is_open = self._look(deadline)
+            assert is_open, f"waited in vain for {text!r}; it printed:\n{self.shown}"
+        found = self.shown[self._read : at]
+        self._read = at + len(text)
+        return found
+
+    def send(self, text: str) -> None:
+        """Type something."""
+        os.write(self.end, text.encode())
+
+    def ends(self) -> int:
+        """Wait until it ends; its exit status."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self._look(deadline):
+            pass
+        return self.process.wait(max(0.0, deadline - time.monotonic()))
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C until it ends; its exit status. (Python can miss one that comes just as it
+        begins to wait for a line.)
+        """
+        deadline = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self.send("\x03")
+            patience = time.monotonic() + 2.0
+            while self._look(patience):
+                pass
+        return self.ends()
+
+    @property
+    def coloured(self) -> str:
+        """All that it has printed so far, as it was printed."""
+        return self._raw.decode("utf-8", "replace")
+
+    def _look(self, deadline: float) -> bool:
+        """Read what comes next; False if nothing comes any more."""
+        if not select.select([self.end], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return False
         try:
-            data = os.read(self._master, 65536)
-        except OSError:  # its other end is closed
+            data = os.read(self.end, 65536)
+        except OSError:  # nobody has the other end any more
             return False
-        self.shown += data.decode("utf-8", "replace").replace("\r\n", "\n")
+        self._raw += data.replace(b"\r\n", b"\n")
+        self.shown = _COLOURS.sub("", self._raw.decode("utf-8", "replace"))
         return bool(data)
