@@ -56,7 +56,7 @@ class Draft:
         traceback: TracebackType | None,
     ) -> None:
         if self.path.exists() and self.text != self.known:
-            note(f"your text is kept in {self.path}")
+            note(f"your text is kept in {self.path}; to go on, edit again and read it in")
         else:
             self._remove()
 

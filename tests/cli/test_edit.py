@@ -450,6 +450,20 @@ def test_an_edit_of_the_same_line(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+def test_the_same_edit_by_both(daemon: Daemon, tmp_path: Path) -> None:
+    """Whoever comes second has nothing to commit."""
+    editor = Editor(tmp_path, f"{HOLD}{FIVE}")
+    with editing(daemon, editor, "app") as terminal:
+        editor.is_open()
+        change = {"publishers": {"llhls": {"segmentDuration": 5}}}
+        assert daemon.call("PATCH", APP, change).status == 200
+        editor.go()
+        terminal.expect("it was changed meanwhile:")
+        terminal.expect("nothing changed")
+        assert terminal.ends() == 0
+    assert (number(daemon), editor.kept) == (2, [])
+
+
 def test_a_conflict_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
     """The text is kept with the marks, and the exit status is that of who comes too late."""
     editor = Editor(tmp_path, "sed -i 's/>6</>3</' \"$CONF\"\n" + FIVE)
@@ -602,6 +616,16 @@ def test_every_other_byte_stays(tmp_path: Path, made: Any) -> None:
         run = edit(daemon, editor, "app", "--yes")
         assert run.returncode == 0, run.stderr
         assert daemon.text == before.replace(">6<", ">4<")
+
+
+def test_an_editor_that_knows_one_line_end_only(tmp_path: Path) -> None:
+    """An element of a file with CRLF has them again, if the editor took all of them away."""
+    with Daemon(tmp_path, LISTENING.replace("\n", "\r\n")) as daemon:
+        away = "sed -i 's/\\r$//' \"$file\""
+        editor, before = Editor(tmp_path, f"{away}; {FIVE}", away), daemon.text
+        assert edit(daemon, editor, "app", "--yes").returncode == 0
+        assert daemon.text == before.replace(">6<", ">5<")
+        assert "nothing changed" in edit(daemon, editor, "app").stderr
 
 
 def test_an_editor_that_only_ends_the_last_line(tmp_path: Path) -> None:
