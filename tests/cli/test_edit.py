@@ -297,6 +297,14 @@ def test_an_editor_that_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+def test_no_editor_at_all(daemon: Daemon, tmp_path: Path) -> None:
+    """Where none is named and none is found, it is said how to name one."""
+    nowhere = {"PATH": "/nowhere", "EDITOR": "", "OMECONF_SOCKET": str(daemon.socket)}
+    with Terminal(command("app"), {**Editor(tmp_path).environment, **nowhere}) as terminal:
+        terminal.expect("no editor is found: set EDITOR")
+        assert terminal.ends() == 2
+
+
 def test_a_disk_that_is_full(daemon: Daemon, tmp_path: Path) -> None:
     """If the text cannot be written for the editor, that is told, and the editor is not opened."""
     editor = Editor(tmp_path, FIVE)
