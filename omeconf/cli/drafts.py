@@ -56,7 +56,7 @@ class Draft:
         traceback: TracebackType | None,
     ) -> None:
         if self.path.exists() and self.text != self.known:
-            note(f"your text is kept in {self.path}")
+            note(f"your text is kept in {self.path}; to go on, edit again and read it in")
         else:
             self._remove()
 
@@ -79,9 +79,14 @@ class Draft:
             raise _unwritable(error) from None
 
     def open(self, line: int = 1) -> None:
-        """Have it edited, from a line on. Exits if the editor fails: nothing is to be done then."""
+        """Have it edited, from a line on. Raises UsageError if there is no editor.
+
+        Exits if the editor fails: nothing is to be done then.
+        """
         try:
             click.edit(filename=str(self.path), editor=_editor(line))
+        except click.UsageError:
+            raise
         except (click.ClickException, ValueError) as error:
             reason = error.message if isinstance(error, click.ClickException) else str(error)
             complain(f"{reason}; nothing is committed")

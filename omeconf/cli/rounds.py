@@ -113,8 +113,6 @@ class Session:
         """Show what it would do, ask, and do it."""
         options, text = self.options, self.original.sent(self.text)
         would = self.what.put(text, options.wish(self.original, is_dry=True)).json
-        if not would["diff"]:
-            return self.is_nothing()
         if options.is_dry or not options.as_json:
             show_would(would, as_json=options.as_json)
         if options.is_dry:

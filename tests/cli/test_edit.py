@@ -297,6 +297,14 @@ def test_an_editor_that_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+def test_no_editor_at_all(daemon: Daemon, tmp_path: Path) -> None:
+    """Where none is named and none is found, it is said how to name one."""
+    nowhere = {"PATH": "/nowhere", "EDITOR": "", "OMECONF_SOCKET": str(daemon.socket)}
+    with Terminal(command("app"), {**Editor(tmp_path).environment, **nowhere}) as terminal:
+        terminal.expect("no editor is found: set EDITOR")
+        assert terminal.ends() == 2
+
+
 def test_a_disk_that_is_full(daemon: Daemon, tmp_path: Path) -> None:
     """If the text cannot be written for the editor, that is told, and the editor is not opened."""
     editor = Editor(tmp_path, FIVE)
@@ -448,6 +456,20 @@ def test_an_edit_of_the_same_line(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.told("called", 2).startswith("+6 ")
     assert daemon.text == theirs.replace(">3<", ">5<")
     assert editor.kept == []
+
+
+def test_the_same_edit_by_both(daemon: Daemon, tmp_path: Path) -> None:
+    """Whoever comes second has nothing to commit."""
+    editor = Editor(tmp_path, f"{HOLD}{FIVE}")
+    with editing(daemon, editor, "app") as terminal:
+        editor.is_open()
+        change = {"publishers": {"llhls": {"segmentDuration": 5}}}
+        assert daemon.call("PATCH", APP, change).status == 200
+        editor.go()
+        terminal.expect("it was changed meanwhile:")
+        terminal.expect("nothing changed")
+        assert terminal.ends() == 0
+    assert (number(daemon), editor.kept) == (2, [])
 
 
 def test_a_conflict_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
@@ -602,6 +624,16 @@ def test_every_other_byte_stays(tmp_path: Path, made: Any) -> None:
         run = edit(daemon, editor, "app", "--yes")
         assert run.returncode == 0, run.stderr
         assert daemon.text == before.replace(">6<", ">4<")
+
+
+def test_an_editor_that_knows_one_line_end_only(tmp_path: Path) -> None:
+    """An element of a file with CRLF has them again, if the editor took all of them away."""
+    with Daemon(tmp_path, LISTENING.replace("\n", "\r\n")) as daemon:
+        away = "sed -i 's/\\r$//' \"$file\""
+        editor, before = Editor(tmp_path, f"{away}; {FIVE}", away), daemon.text
+        assert edit(daemon, editor, "app", "--yes").returncode == 0
+        assert daemon.text == before.replace(">6<", ">5<")
+        assert "nothing changed" in edit(daemon, editor, "app").stderr
 
 
 def test_an_editor_that_only_ends_the_last_line(tmp_path: Path) -> None:
