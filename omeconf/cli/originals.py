@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import click
 
+from omeconf.cli.addresses import element
 from omeconf.client import Client, Reply, Wish
 from omeconf.core.parse import BLANKS
 from omeconf.core.path import Path as ElementPath
@@ -140,7 +141,7 @@ def target(daemon: Client, text: str | None, file: str | None) -> Target:
 
 def _path(daemon: Client, text: str) -> str:
     if text.startswith("/"):
-        return text
+        return str(element(text))
     host, _, name = text.rpartition("/")
     known = _applications(daemon, host, name)
     if len(known) > 1:
@@ -148,7 +149,7 @@ def _path(daemon: Client, text: str) -> str:
         raise click.UsageError(f"there are {both}: say which")
     if known:
         return str(application(known[0], name))
-    path = f"/Server/{text.removeprefix('Server/')}"
+    path = str(element(text))
     _must_exist(daemon, text, path)
     return path
 

@@ -202,7 +202,7 @@ def test_the_local_socket(tmp_path: Path) -> None:
     with Daemon(tmp_path, LISTENING) as daemon:
         assert daemon.call("PATCH", APP, {"type": "vod"}).status == 200
         assert daemon.call("GET", "/v1/vhosts", token=None).status == 401
-        done = daemon.cli("rollback", "1")
+        done = daemon.cli("rollback", "--yes", "1")
         assert done.returncode == 0, done.stderr
         newest = daemon.get(f"{OWN}/revisions?limit=1")["revisions"][0]
         assert newest["author"] == pwd.getpwuid(os.geteuid()).pw_name

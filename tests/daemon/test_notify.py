@@ -183,7 +183,7 @@ def test_settings_read_again(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, ""), done
         assert "settings: api.virtual_hosts changed" in done.stdout
         assert daemon.call("GET", path, token="a-token").status == 200
-    assert daemon.cli("reload").returncode == 2, "nobody is there"
+    assert daemon.cli("reload").returncode == 3, "nobody is there"
 
 
 def test_reload_tells_what_became_of_it(tmp_path: Path) -> None:
