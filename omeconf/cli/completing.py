@@ -35,8 +35,9 @@ STATES = {
     "healthy": "the last one known to be well",
 }
 RELEASES = tuple(f"0.{minor}" for minor in range(21, 11, -1))
-_KEY_VALUE = re.compile(r"((?:[^=\[]|\[(?:\"(?:[^\"\\]|\\.)*\"|[^\]\"])*\])*)=(.*)", re.DOTALL)
-_STEP = re.compile(r"([A-Za-z0-9_]+)(?:\[(?:Name=)?\"?((?:[^\"\\\]]|\\.)*)\"?\])?")
+_KEY_VALUE = r"((?:[^=\[]|\[(?:\"(?:[^\"\\]|\\.)*\"|[^\]\"])*\])*)=(.*)"
+"""Patterns are compiled where they are used: every command imports this."""
+_STEP = r"([A-Za-z0-9_]+)(?:\[(?:Name=)?\"?((?:[^\"\\\]]|\\.)*)\"?\])?"
 
 
 class Completed(_Text):
@@ -177,7 +178,7 @@ def _of_an_application(ctx: click.Context, begun: str) -> Offers:
     from omeconf.store.disk import shipped_schema
 
     item = shipped_schema(_release(ctx)).application
-    given = _KEY_VALUE.fullmatch(begun)
+    given = re.fullmatch(_KEY_VALUE, begun, re.DOTALL)
     if given:
         yield from _values(_down(item, given[1].split(".")), f"{given[1]}=", given[2])
         return
@@ -213,7 +214,7 @@ def _values(item: Item | None, head: str, begun: str) -> Offers:
 
 def _of_the_configuration(ctx: click.Context, begun: str) -> Offers:
     """``Bind/Providers/RTMP/Port=1936``, from Server down."""
-    given = _KEY_VALUE.fullmatch(begun)
+    given = re.fullmatch(_KEY_VALUE, begun, re.DOTALL)
     if given:
         item, _ = _reached(ctx, _cut(given[1]))
         yield from _values(item, f"{given[1]}=", given[2])
@@ -277,7 +278,7 @@ def _reached(ctx: click.Context, steps: Sequence[str]) -> tuple[Item | None, Any
     for step in steps:
         if not step or (item.parent is None and step == item.name):
             continue
-        match = _STEP.fullmatch(step)
+        match = re.fullmatch(_STEP, step)
         child = item.children.get(match[1]) if match else None
         if match is None or child is None:
             return None, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ def events(socket_path: Path, *, follow: bool, as_json: bool) -> None:
     From the daemon's start on, as far as it is kept. While the daemon is restarted, --follow waits
     for it, and misses nothing. With --json each event is one line of JSON.
     """
+    import json
+
     from omeconf.cli.following import follow as following
 
     for number, kind, data in following(client(socket_path), is_endless=follow):
