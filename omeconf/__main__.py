@@ -2,4 +2,4 @@
 
 from omeconf.cli import main
 
-main()
+main(prog_name="omeconf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from omeconf import __version__
 from omeconf.errors import Answered, Unreachable
 
 OWN = "/omeconf/v1"
@@ -66,6 +68,10 @@ class Wish:
 
 
 AS_IT_IS = Wish()
+AGENT = f"omeconf-cli/{__version__}"
+"""How the daemon knows that a revision comes from the command line."""
+_ENGINE_MARKS = re.compile(r"^\[(?:HTTP|Config)\] | \([0-9]{3}\)$")
+"""What the engine's messages begin and end with, which says nothing to a person."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -253,7 +259,7 @@ class Client:
         data: bytes | None,
         headers: Mapping[str, str],
     ) -> http.client.HTTPResponse:
-        connection.request(method, url, data, dict(headers))
+        connection.request(method, url, data, {"User-Agent": AGENT, **headers})
         return connection.getresponse()
 
     def _get(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -311,7 +317,7 @@ def _refusal(status: int, text: bytes) -> Answered:
     if isinstance(found, list):  # a batch of which nothing was done
         found = next((each for each in found if each.get("statusCode", 200) >= 400), {})
     title = found.get("title") or found.get("message") or str(found)
-    return Answered(status, title, found)
+    return Answered(status, _ENGINE_MARKS.sub("", title), found)
 
 
 def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[int | None, str, Any]]:

@@ -118,7 +118,9 @@ OURS: dict[str, Doc] = {
     "Edit": {
         **record(
             {
-                "verb": {"enum": ["create", "merge", "replace", "patch", "rewrite", "delete"]},
+                "verb": {
+                    "enum": ["create", "merge", "replace", "set", "patch", "rewrite", "delete"]
+                },
                 "path": {
                     "type": "string",
                     "pattern": "^/Server",

@@ -95,7 +95,7 @@ async def write(
         request,
         service.commit,
         candidate,
-        Origin.API,
+        origin_of(request),
         confirm_s=confirm_seconds(request),
         precondition=condition,
         reload=wants_reload(request),
@@ -123,6 +123,12 @@ def caller_of(request: Request) -> Caller:
     """Who asks."""
     caller: Caller = request.scope["caller"]
     return caller
+
+
+def origin_of(request: Request) -> Origin:
+    """How a change comes in: by our own command line, or by anything else."""
+    is_ours = request.headers.get("User-Agent", "").startswith("omeconf-cli/")
+    return Origin.CLI if is_ours else Origin.API
 
 
 def message_of(request: Request) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from omeconf import __version__
-from omeconf.cli import completion, daemon, events, files, history, schemas, steering
+from omeconf.cli import (
+    apps,
+    changing,
+    completion,
+    daemon,
+    events,
+    files,
+    history,
+    schemas,
+    steering,
+)
 from omeconf.cli.base import Commands
 
 SECTIONS = {
@@ -15,6 +25,12 @@ SECTIONS = {
         history.show,
         history.diff,
         events.events,
+    ),
+    "Change": (
+        changing.get,
+        changing.set_,
+        apps.app,
+        changing.commit,
     ),
     "Undo, keep, hold": (
         steering.rollback,

@@ -29,6 +29,13 @@ REFUSED, UNUSABLE, UNREACHABLE, NOT_NOW, TAKEN_BACK = 1, 2, 3, 4, 5
 INTERRUPTED, CLOSED = 130, 141
 BY_STATUS = {409: NOT_NOW, 412: NOT_NOW, 428: NOT_NOW, 502: TAKEN_BACK, 503: NOT_NOW, 504: NOT_NOW}
 """Exit statuses of what a daemon refused, by its HTTP status; all others are REFUSED."""
+NEXT = {
+    412: "`omeconf log` shows what was changed meanwhile; then try again",
+    403: "root, and whom the daemon runs as, may do everything; its socket's group may change "
+    "virtual hosts",
+    502: "`omeconf status` shows the reload; the files are as they were",
+}
+"""What to do next, where the answer itself does not say it."""
 COMPLETING = "_OMECONF_COMPLETE"
 """Set by a shell that asks for completions."""
 GARBAGE = (10_000, 10, 10)
@@ -59,6 +66,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             _end_quietly()
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(err=True)
+            sys.exit(INTERRUPTED)
         except OmeconfError as error:
             tell(error)
             sys.exit(exit_status(error))
@@ -86,6 +96,8 @@ def tell(error: OmeconfError) -> None:
     problem = error.problem if isinstance(error, Answered) else {}
     complain(str(error))
     show_violations(problem.get("violations", ()), err=True)
+    if isinstance(error, Answered) and error.status in NEXT:
+        click.echo(f"  {NEXT[error.status]}", err=True)
     for call in problem.get("reload", {}).get("calls", ())[-1:]:
         for line in str(call.get("output", "")).splitlines()[-10:]:
             click.echo(f"  | {line}", err=True)

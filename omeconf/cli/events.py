@@ -20,7 +20,8 @@ def events(socket_path: Path, *, follow: bool, as_json: bool) -> None:
     """What has happened, and with --follow what happens.
 
     From the daemon's start on, as far as it is kept. While the daemon is restarted, --follow waits
-    for it, and misses nothing. With --json each event is one line of JSON.
+    for it; a gap says that something may have been missed meanwhile (no revision is: see `omeconf
+    log`). With --json each event is one line.
     """
     import json
 
@@ -85,6 +86,6 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "resumed": lambda _: "manual edits are taken up again",
     "engine": _engine,
     "certificate": lambda data: f"{data['virtualHost']}: {data['error'] or 'read again'}",
-    "gap": lambda _: "earlier ones are not kept any more",
+    "gap": lambda _: "what happened in between is not kept; `omeconf log` has every revision",
 }
 """What a person is told of each kind."""

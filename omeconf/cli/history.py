@@ -44,7 +44,7 @@ _TROUBLES = (
 def status(socket_path: Path, *, as_json: bool) -> None:
     """How things stand: revisions, drift, reloads, engine.
 
-    Exit status: 0 well, 1 the files on disk have errors, or a restart is needed.
+    Exit status: 0 well, 1 the files on disk have errors, a reload failed, or a restart is needed.
     """
     found = client(socket_path).status()
     if as_json:
@@ -54,7 +54,9 @@ def status(socket_path: Path, *, as_json: bool) -> None:
         for name, text in (*_numbers(found), *_reload(found), *_around(found)):
             click.echo(f"  {name:<17} {text}")
         _show_troubles(found)
-    sys.exit(bool(found["drift"] or found["missing"] or found["restartNeeded"]))
+    last = found["reload"]["last"]
+    has_failed = last is not None and last["state"] == "failed"
+    sys.exit(bool(found["drift"] or found["missing"] or found["restartNeeded"] or has_failed))
 
 
 def _numbers(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -81,6 +83,9 @@ def _reload(found: dict[str, Any]) -> list[tuple[str, str]]:
     if last and last["plan"]:
         state = click.style(last["state"], fg=_RELOADS.get(last["state"]))
         rows.append(("last reload", f"{state}: {names_of(last['plan'])} (reload {last['id']})"))
+        if last["state"] in ("failed", "reverted") and last["calls"]:
+            said = str(last["calls"][-1]["output"]).strip().splitlines()
+            rows += [("  said", line) for line in said[-3:]]
     return rows
 
 

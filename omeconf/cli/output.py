@@ -73,7 +73,16 @@ def show_diff(text: str) -> None:
     for line in text.splitlines():
         is_head = line.startswith(("--- ", "+++ "))
         colour = None if is_head else _COLOURS.get(line[:1])
-        click.echo(click.style(line, fg=colour, bold=is_head) if colour or is_head else line)
+        is_plain = colour is None and not is_head
+        click.echo(line if is_plain else click.style(line, fg=colour, bold=is_head or None))
+
+
+def show_xml(text: bytes) -> None:
+    """Print an element without the indentation that it has in its file."""
+    lines = text.splitlines(keepends=True)
+    last = lines[-1] if lines else b""
+    lead = last[: len(last) - len(last.lstrip())]
+    click.echo(b"".join(line.removeprefix(lead) for line in lines))
 
 
 def show_changes(changes: Iterable[Mapping[str, str]]) -> None:

@@ -10,8 +10,7 @@ from omeconf.cli.asking import ask
 from omeconf.cli.completing import JOB, REVISION
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
-from omeconf.cli.output import show_diff, show_plan
-from omeconf.cli.writing import must_be_new, show_written
+from omeconf.cli.writing import must_be_new, show_would, show_written
 from omeconf.errors import NotFound
 
 
@@ -32,15 +31,12 @@ def rollback(
 
     daemon = client(socket_path)
     seen = base or daemon.status()["revision"]["head"]
-    would = daemon.rollback(revision, Wish(base=seen, confirm_s=confirm_s, is_dry=True)).json
-    if not as_json:
-        show_diff(would["diff"])
-        show_plan(would["plan"])
+    would = daemon.rollback(revision, Wish(base=seen, confirm_s=confirm_s, is_dry=True))
+    if is_dry or not as_json:
+        show_would(would, as_json=as_json)
     if is_dry:
-        if as_json:
-            print_json(would)
         return
-    if not would["diff"]:
+    if not would.json["diff"]:
         must_be_new(f"the files are those of revision {revision} already", as_json=as_json)
         return
     ask(f"Go back to revision {revision}?", yes=yes or as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +11,13 @@ from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import note, show_diff, show_plan
 
 if TYPE_CHECKING:
-    from omeconf.client import Reply
+    from omeconf.client import Reply, Wish
 
 RELOADS = {
     "ok": "the engine runs it",
     "none": "nothing had to restart",
-    "pending": "the reload goes on: `omeconf events -f`",
-    "failed": "the reload failed: `omeconf status`",
+    "pending": "the engine does not run it yet: `omeconf status`",
+    "failed": "the reload failed, and it stays: `omeconf status`",
 }
 
 
@@ -33,10 +34,22 @@ def show_written(reply: Reply, *, as_json: bool, confirm_s: float | None = None)
         note(f"it is taken back in {confirm_s:g} s unless you say `omeconf confirm`")
 
 
-def show_would(would: dict[str, Any], *, as_json: bool) -> None:
+def change(call: Callable[[], Reply], wish: Wish, *, as_json: bool) -> None:
+    """Make a change, or try it, and tell what came of it."""
+    reply = call()
+    if wish.is_dry:
+        show_would(reply, as_json=as_json)
+    else:
+        show_written(reply, as_json=as_json, confirm_s=wish.confirm_s)
+
+
+def show_would(reply: Reply, *, as_json: bool) -> None:
     """Tell what a change would do: the diff, and what restarts."""
-    if as_json:
+    would = reply.json
+    if as_json or "diff" not in would:  # the engine's own API knows no diff
         print_json(would)
+        if not as_json:
+            note(reply.headers.get("omeconf-plan", ""))
         return
     show_diff(would["diff"])
     show_plan(would["plan"])

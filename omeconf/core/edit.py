@@ -18,7 +18,7 @@ from difflib import SequenceMatcher
 from omeconf.core.document import Document, Node, Part, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.fold import APPLICATION
-from omeconf.core.fragment import rewriting
+from omeconf.core.fragment import new, rewriting
 from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
@@ -37,6 +37,7 @@ class Verb(enum.StrEnum):
     MERGE = "merge"
     REPLACE = "replace"
     PATCH = "patch"
+    SET = "set"
     REWRITE = "rewrite"
     DELETE = "delete"
 
@@ -48,8 +49,9 @@ class Edit:
     verb: Verb
     path: Path
     value: Json = None
-    """The JSON of the element (create, replace), a merge patch (merge, RFC 7396), a JSON Patch
-    (patch, RFC 6902), or the element as XML (rewrite); nothing for delete."""
+    """The JSON of the element (create, replace, set), a merge patch (merge, RFC 7396), a JSON Patch
+    (patch, RFC 6902), or the element as XML (rewrite, create); nothing for delete. set is create,
+    or replace if it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
     then nothing has changed.
     """
     editor = _Editor(snapshot, root)
-    if edit.verb is Verb.CREATE:
+    if edit.verb is Verb.CREATE or (edit.verb is Verb.SET and not editor.has(edit.path)):
         editor.create(root, edit.path, edit.value)
     elif edit.verb is Verb.DELETE:
         editor.delete(editor.find(edit.path, as_whole=True))
@@ -79,7 +81,7 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
         editor.add(node.document, rewriting(node, edit.value))
     else:
         node = editor.find(edit.path)
-        if edit.verb is Verb.REPLACE:
+        if edit.verb in (Verb.REPLACE, Verb.SET):
             editor.reconcile(node, from_json(node.item, edit.value))
         elif edit.verb is Verb.PATCH:
             whole = patched(to_json(node), edit.value)
@@ -110,6 +112,14 @@ class _Editor:
             with suppress(NotFound):
                 return alone.find(Path(path.steps[_TO_APPLICATION - 1 :]))
         return self.root.find(path)
+
+    def has(self, path: Path) -> bool:
+        """Whether there is something at a path."""
+        try:
+            self.find(path)
+        except NotFound:
+            return False
+        return True
 
     def alone(self, node: EffectiveElement) -> EffectiveElement:
         """An element, or if it is a folded application, that by itself."""
@@ -161,11 +171,15 @@ class _Editor:
         item, last = _item_at(root, path), path.last
         if last != Step(last.name) or not item.is_list:
             self._must_be_new(root, path)
-        target = from_json(item, value)
-        if last.key is not None and target.key != last.key:
-            raise BadBody(f'the name is "{target.key}", but the path says "{last.key}"')
-        if last.key is None and target.key is not None:
-            self._must_be_new(root, path.parent / Step(last.name, target.key))
+        if isinstance(value, str) and item.is_object and value.lstrip().startswith("<"):
+            node, key = new(root.document, item, value)
+        else:
+            target = from_json(item, value)
+            node, key = target.node(), target.key
+        if last.key is not None and key != last.key:
+            raise BadBody(f'the name is "{key}", but the path says "{last.key}"')
+        if last.key is None and key is not None:
+            self._must_be_new(root, path.parent / Step(last.name, key))
         parent, rest = root, list(path.steps[1:])
         while len(rest) > 1:
             step = rest[0]
@@ -176,7 +190,6 @@ class _Editor:
             rest.pop(0)
         if any(step.key is not None or step.place is not None for step in rest[:-1]):
             root.find(path.parent)  # raises NotFound, naming the nearest that exists
-        node = target.node()
         for step in reversed(rest[:-1]):
             node = Node(step.name, children=(node,))
         child_item = parent.item.children[rest[0].name]

@@ -1,4 +1,4 @@
-"""One element as text: as it is written in its file, and what may be written in its place.
+"""One element as text: as it is written in its file, and what may be written there instead.
 
 The text is UTF-8, whatever the file is; its first line begins with the element itself.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from omeconf.core.document import Document, Splice
+from omeconf.core.document import Document, Node, Splice
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import HIDDEN, Json
 from omeconf.core.parse import BLANKS, Element
@@ -41,6 +41,19 @@ def fragment(root: EffectiveElement, path: Path) -> Fragment:
     return Fragment(text, document.file, *document.place(node.element.start))
 
 
+def new(document: Document, item: Item, text: str) -> tuple[Node, str | None]:
+    """An element to be written into a file, as given; and its name, if it has one.
+
+    Raises as `rewriting` does; places are those in the text.
+    """
+    data = _encoded(document, text, document.newline)
+    written = _parsed(document, data, (1, 1))
+    _must_fit(document, written, item)
+    key = item.key.name if item.key is not None else None
+    names = (each.value for each in written.children if each.name == key)
+    return Node(item.name, verbatim=_in_encoding(document, data)), next(names, None)
+
+
 def rewriting(node: EffectiveElement, text: Json) -> tuple[Splice, ...]:
     """What puts another text in the place of an element, in its file; nothing if it is the same.
 
@@ -51,33 +64,42 @@ def rewriting(node: EffectiveElement, text: Json) -> tuple[Splice, ...]:
     if not isinstance(text, str):
         raise BadBody("the value of a rewrite is a string: the element as XML")
     document, element = node.document, node.element
+    source = document.source(element)
+    data = _encoded(document, text, b"\r\n" if b"\r\n" in source else b"\n")
+    _must_fit(document, _parsed(document, data, document.place(element.start)), node.item)
+    data = _in_encoding(document, data)
+    return () if data == source else (Splice(element.start, element.end, data),)
+
+
+def _encoded(document: Document, text: str, newline: bytes) -> bytes:
+    """A text in UTF-8, with the line ends of where it goes if it has only plain ones."""
     document.must_be_editable()
     data = text.encode("utf-8", "surrogatepass").strip(BLANKS)
-    if b"\r\n" in document.source(element) and b"\r" not in data:
-        data = data.replace(b"\n", b"\r\n")  # editors of web pages know one line end only
-    written = _parsed(document, element, data)
-    if written.name != element.name:
-        raise BadBody(f"the text is one <{written.name}>, but one <{element.name}> is wanted")
-    _must_show_secrets(written, node.item)
+    return data if b"\r" in data else data.replace(b"\n", newline)
+
+
+def _in_encoding(document: Document, data: bytes) -> bytes:
+    if document.encoding == "utf-8":
+        return data
+    return data.decode().encode(document.encoding, "xmlcharrefreplace")
+
+
+def _must_fit(document: Document, written: Element, item: Item) -> None:
+    if written.name != item.name:
+        raise BadBody(f"the text is one <{written.name}>, but one <{item.name}> is wanted")
+    _must_show_secrets(written, item)
     _must_include_nothing_new(document, written)
-    if document.encoding != "utf-8":
-        data = data.decode().encode(document.encoding, "xmlcharrefreplace")
-    if data == document.source(element):
-        return ()
-    return (Splice(element.start, element.end, data),)
 
 
-def _parsed(document: Document, element: Element, data: bytes) -> Element:
-    """The root of a text, with the lines and columns that it would have in the file."""
-    line, column = document.place(element.start)
+def _parsed(document: Document, data: bytes, place: tuple[int, int]) -> Element:
+    """The root of a text, with the lines and columns that it has if it begins at a place."""
+    line, column = place
     before = b"\n" * (line - 1) + b" " * (column - 1)
     try:
         return Document(before + data, file=document.file, is_folded=False).root
     except NotWellFormed as error:
-        place = error.line, error.column
-        found = Violation(
-            Severity.ERROR, "not-well-formed", error.file, *place, "/", error.reason
-        )  # fmt: skip
+        at = error.line, error.column
+        found = Violation(Severity.ERROR, "not-well-formed", error.file, *at, "/", error.reason)
         raise Refused(error.reason, (found,)) from None
 
 

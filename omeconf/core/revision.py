@@ -25,6 +25,10 @@ class Origin(enum.StrEnum):
     """An old state was taken up again, or a failed reload was undone."""
 
 
+ASKED = (Origin.API, Origin.CLI)
+"""The origins of what the daemon was asked for, and takes back if its reload fails."""
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One entry of the history. Numbers begin at 1 and only grow."""

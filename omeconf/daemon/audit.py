@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omeconf.core.diff import Change
-from omeconf.core.revision import Origin, Revision
+from omeconf.core.revision import ASKED, Origin, Revision
 from omeconf.core.violation import Violation
 from omeconf.errors import NotFound, Unwritable
 from omeconf.logs import fields
@@ -32,7 +32,7 @@ def moved(
 ) -> None:
     """Have a line for each revision between two heads that nobody asked for over the API."""
     number = before.revision.number if before else 0
-    if head.revision.origin is Origin.API and head.revision.number == number + 1:
+    if head.revision.origin in ASKED and head.revision.number == number + 1:
         return
     try:
         newer = repository.history.newest(limit=max(head.revision.number - number, 1))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omeconf.core.revision import Origin
+from omeconf.core.revision import ASKED, Origin
 from omeconf.daemon.events import Events
 from omeconf.errors import BadBody, Conflict, Unwritable
 from omeconf.store.history import WAY_BACK, History
@@ -165,10 +165,7 @@ class Confirmation:
             r.number
             for r in newer
             if r.number not in gone
-            and (
-                r.origin in (Origin.API, Origin.CLI)
-                or (r.origin is Origin.ROLLBACK and not r.reverts)
-            )
+            and (r.origin in ASKED or (r.origin is Origin.ROLLBACK and not r.reverts))
         )
 
     @property

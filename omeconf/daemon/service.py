@@ -20,7 +20,7 @@ from omeconf.core.check import Checked
 from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
-from omeconf.core.revision import Origin, Revision
+from omeconf.core.revision import ASKED, Origin, Revision
 from omeconf.core.violation import Violation
 from omeconf.daemon import audit, summaries, views
 from omeconf.daemon.confirm import Clocks, Confirmation
@@ -257,6 +257,7 @@ class Service:
         file: str,
         data: bytes,
         candidate: Candidate,
+        origin: Origin = Origin.API,
         *,
         confirm_s: float | None = None,
         precondition: Precondition | None = None,
@@ -265,7 +266,7 @@ class Service:
         """Make a revision with a whole file as given, and have it reloaded; as `commit`."""
         return self._armed(
             confirm_s,
-            lambda: self.repository.put(file, data, candidate, precondition=precondition),
+            lambda: self.repository.put(file, data, candidate, origin, precondition=precondition),
             reload=reload,
         )
 
@@ -619,8 +620,8 @@ class Service:
     def _reverted_origins(self) -> tuple[Origin, ...]:
         """Whose revisions are taken back when their reload fails."""
         limits = self.settings.reload
-        api = (Origin.API,) if limits.on_failure == "revert" else ()
-        return (*api, Origin.FILE) if limits.on_failure_manual == "revert" else api
+        asked = ASKED if limits.on_failure == "revert" else ()
+        return (*asked, Origin.FILE) if limits.on_failure_manual == "revert" else asked
 
     def _revert(self, job: Job) -> None:
         """Take back, on top of head, what a failed job covered and came over the API.

@@ -326,6 +326,7 @@ class Repository:
         file: str,
         data: bytes,
         candidate: Candidate,
+        origin: Origin = Origin.API,
         *,
         precondition: Precondition | None = None,
     ) -> Head:
@@ -338,7 +339,7 @@ class Repository:
             checked = self.put_on(base, file, data)
             return Made(checked.snapshot, lambda: checked)
 
-        return self._commit(make, candidate, Origin.API, precondition=precondition)
+        return self._commit(make, candidate, origin, precondition=precondition)
 
     def put_on(self, base: Head, file: str, data: bytes) -> Checked:
         """What a whole file would give on a base, without making it.

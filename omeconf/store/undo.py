@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from omeconf.core.lines import split
 from omeconf.core.merge import merge
 from omeconf.core.patch import Patch, extent, forward, reverse
-from omeconf.core.revision import Origin, Revision
+from omeconf.core.revision import ASKED, Revision
 from omeconf.errors import Conflict, NotFound
 from omeconf.store.history import History
 
@@ -61,9 +61,7 @@ def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple
             least, since = found, revision.parent
     return tuple(
         sorted(
-            r.number
-            for r in newer
-            if r.number > since and r.number in gone and r.origin is Origin.API
+            r.number for r in newer if r.number > since and r.number in gone and r.origin in ASKED
         )
     )
 

@@ -135,6 +135,47 @@ def test_in_an_included_file() -> None:
             assert found == more.replace(">m<", ">n<")
 
 
+def test_a_new_element_as_text() -> None:
+    """It is written as it is, on a line of its own; its name must be new, and the path's."""
+    before = checked(MINIMAL.replace("\n", "\r\n"))
+    assert before.root is not None
+    text = "<Application>\n<Name>fair</Name><!-- mine --><Type>live</Type></Application>\n"
+    path = Path.parse(app_path("fair"))
+    for where in (path, path.parent / "Application"):
+        found = apply(before.snapshot, before.root, Edit(Verb.CREATE, where, text))
+        written = text.strip().replace("\n", "\r\n")
+        assert f"\r\n\t\t\t\t{written}\r\n\t\t\t</Applications>" in (
+            found.files["Server.xml"].decode()
+        )
+    for where, what, error in (
+        (APP, text.replace("fair", "app"), Conflict),
+        (path.parent / "Application", text.replace("fair", "app"), Conflict),
+        (path, text.replace("fair", "bazaar"), BadBody),
+        (path, "<VirtualHost/>", BadBody),
+        (path, text.replace("</Type>", ""), Refused),
+        (path, text.replace("<Type>", '<Type include="x">'), Conflict),
+    ):
+        with pytest.raises(error):
+            apply(before.snapshot, before.root, Edit(Verb.CREATE, where, what))
+
+
+def test_set_creates_or_replaces() -> None:
+    """As augtool has it: with the elements around it, if they are not there."""
+    before = checked(MINIMAL)
+    assert before.root is not None
+    segment = APP / "Publishers" / "LLHLS" / "SegmentDuration"
+    chunk = APP / "Publishers" / "LLHLS" / "ChunkDuration"
+    audio = APP / "Providers" / "RTMP"
+    texts = [
+        apply(before.snapshot, before.root, Edit(Verb.SET, where, value)).files["Server.xml"]
+        for where, value in ((segment, "5"), (chunk, "0.5"), (audio, {}), (segment, 6))
+    ]
+    assert texts[0].decode() == MINIMAL.replace(">6<", ">5<")
+    assert b"<ChunkDuration>0.5</ChunkDuration>" in texts[1]
+    assert b"<Providers>\n\t\t\t\t\t\t<RTMP />" in texts[2]
+    assert texts[3].decode() == MINIMAL
+
+
 def test_the_check_behind_it_is_the_one_from_scratch() -> None:
     """Random elements of an example, rewritten: trees, violations and bytes are those of a file
     that was read anew.

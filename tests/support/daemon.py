@@ -202,16 +202,26 @@ class Daemon:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, talking to this daemon."""
-        return omeconf(*arguments, environment={"OMECONF_SOCKET": str(self.socket)})
+        return self.cli_with({}, *arguments)
+
+    def cli_with(
+        self, environment: dict[str, str], *arguments: str, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """The same with more in its environment, and something on its standard input."""
+        own = {"OMECONF_SOCKET": str(self.socket), **environment}
+        return omeconf(*arguments, environment=own, given=given)
 
 
 def omeconf(
-    *arguments: str, environment: dict[str, str] | None = None
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    given: str = "",
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
+    """Run the command line; given: what is on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "omeconf", *arguments],
-        capture_output=True, text=True, check=False, timeout=DEADLINE_S,
+        capture_output=True, text=True, check=False, timeout=DEADLINE_S, input=given, cwd=folder,
         env={**os.environ, **(environment or {})},
     )  # fmt: skip
 
