@@ -129,6 +129,12 @@ def _applications(ctx: click.Context, begun: str) -> Offers:
                 yield CompletionItem(name, help=str(application.get("type", "")))
 
 
+def _new_application(ctx: click.Context, begun: str) -> Offers:
+    for host in _hosts(ctx, ""):
+        if f"{host.value}/".startswith(begun):
+            yield CompletionItem(f"{host.value}/", type="part")
+
+
 # -- what the XSD knows ----------------------------------------------------------------------------
 
 
@@ -172,131 +178,159 @@ def _meaning(item: Item) -> str:
 
 # -- keys and values -------------------------------------------------------------------------------
 
+Root = tuple["Item | None", Any]
+"""Where keys or a path begin, or lead to: the element, and its value as it is now."""
 
-def _of_an_application(ctx: click.Context, begun: str) -> Offers:
-    """``publishers.llhls.segmentDuration=4``, from an application down."""
+
+def _of_an_application(end: str) -> Callable[[click.Context, str], Offers]:
+    """``publishers.llhls.segmentDuration=4`` or ``Publishers/LLHLS``, from an application down."""
+
+    def offers(ctx: click.Context, begun: str) -> Offers:
+        if begun[:1].isupper():
+            yield from _by_path(_application(ctx), begun, end)
+        else:
+            yield from _by_json(_application(ctx), begun, end)
+
+    return offers
+
+
+def _of_the_configuration(end: str) -> Callable[[click.Context, str], Offers]:
+    """``Bind/Providers/RTMP/Port=1936``, from Server down; items of lists by their names."""
+    return lambda ctx, begun: _by_path(_server(ctx), begun, end)
+
+
+def _server(ctx: click.Context) -> Root:
     from omeconf.store.disk import shipped_schema
 
-    item = shipped_schema(_release(ctx)).application
+    return shipped_schema(_release(ctx)).root, _config(ctx)
+
+
+def _application(ctx: click.Context) -> Root:
+    """The one that stands before on the line, if it is there already."""
+    from omeconf.store.disk import shipped_schema
+
+    host, _, name = str(ctx.params.get("application") or "").partition("/")
+    found = _chosen(_config(ctx).get("virtualHosts") or (), host) if host else None
+    value = _chosen((found or {}).get("applications") or (), name)
+    return shipped_schema(_release(ctx)).application, value
+
+
+def _by_json(root: Root, begun: str, end: str) -> Offers:
     given = re.fullmatch(_KEY_VALUE, begun, re.DOTALL)
-    if given:
-        yield from _values(_down(item, given[1].split(".")), f"{given[1]}=", given[2])
+    if given and end:
+        yield from _values(_down(root, given[1].split(".")), f"{given[1]}=", given[2])
         return
-    head, _, last = begun.rpartition(".")
-    above = _down(item, head.split(".")) if head else item
-    for child in above.children.values() if above else ():
+    head, dot, last = begun.rpartition(".")
+    item, _ = _down(root, head.split(".")) if head else root
+    for child in item.children.values() if item else ():
         if child.json.lower().startswith(last.lower()):
-            is_deep = child.children and child.flat_child is None and not child.is_list
-            yield CompletionItem(
-                f"{head}.{child.json}{'.' if is_deep else '='}".lstrip("."), type="part"
-            )
+            is_deep = bool(child.children) and child.flat_child is None and not child.is_list
+            yield from _named_or_on(f"{head}{dot}{child.json}", "." if is_deep else "", end, child)
 
 
-def _down(item: Item, keys: Sequence[str]) -> Item | None:
-    at: Item | None = item
+def _down(root: Root, keys: Sequence[str]) -> Root:
+    item, value = root
     for key in keys:
-        at = at.by_json(key) if at is not None else None
-    return at
+        item = item.by_json(key) if item is not None else None
+        value = value.get(key) if isinstance(value, dict) else None
+    return item, value
 
 
-def _values(item: Item | None, head: str, begun: str) -> Offers:
-    """The words to choose from, and what it is when nothing is written."""
-    if item is None or item.type is None:
-        return
-    default = item.default
-    if default and default.startswith(begun) and default not in item.type.words:
-        yield CompletionItem(f"{head}{default}", help="the default")
-    for word in item.type.words:
-        if word and word.lower().startswith(begun.lower()):
-            help_text = "the default" if word == default else None
-            yield CompletionItem(f"{head}{word}", help=help_text)
-
-
-def _of_the_configuration(ctx: click.Context, begun: str) -> Offers:
-    """``Bind/Providers/RTMP/Port=1936``, from Server down."""
+def _by_path(root: Root, begun: str, end: str) -> Offers:
     given = re.fullmatch(_KEY_VALUE, begun, re.DOTALL)
-    if given:
-        item, _ = _reached(ctx, _cut(given[1]))
-        yield from _values(item, f"{given[1]}=", given[2])
+    if given and end:
+        yield from _values(_reached(root, _cut(given[1])), f"{given[1]}=", given[2])
         return
-    yield from _live(ctx, begun, end="=")
-
-
-def _places(ctx: click.Context, begun: str) -> Offers:
-    """An element of the configuration as it is: items of lists by their names."""
-    yield from _live(ctx, begun, end="")
-
-
-def _live(ctx: click.Context, begun: str, *, end: str) -> Offers:
     *heads, last = _cut(begun)
     head = begun.removesuffix(last)
-    item, value = _reached(ctx, heads)
+    item, value = _reached(root, heads)
+    if head == "/" and item is not None:
+        yield from _named([item], head, last, is_json=False)
     for child in item.children.values() if item else ():
-        names = [child.name]
-        if child.is_list and child.type is None:
-            names = [_listed(child, n, each) for n, each in enumerate(_list(child, value), 1)]
-        for name in names:
-            if not name.lower().startswith(last.lower()):
-                continue
-            if child.children:
-                if not end:
-                    yield CompletionItem(f"{head}{name}", help=_meaning(child))
-                yield CompletionItem(f"{head}{name}/", type="part")
-            else:
-                yield CompletionItem(f"{head}{name}{end}", type="part" if end else "plain")
+        for name in _names(child, value):
+            if name.lower().startswith(last.lower()):
+                yield from _named_or_on(f"{head}{name}", "/" if child.children else "", end, child)
 
 
-def _listed(item: Item, place: int, value: Any) -> str:
-    """One item of a list, as a path has it."""
-    from omeconf.core.path import Step
-
-    name = value.get("name") if isinstance(value, dict) and item.key else None
-    return str(
-        Step(item.name, None if name is None else str(name), place if name is None else None)
-    )
+def _named_or_on(text: str, mark: str, end: str, item: Item) -> Offers:
+    """An element as it is, where it may be; and what it goes on with: below it, or to a value."""
+    if not end:
+        yield CompletionItem(text, help=_meaning(item))
+    if mark or end:
+        yield CompletionItem(f"{text}{mark or end}", type="part")
 
 
-def _list(item: Item, above: Any) -> list[Any]:
-    """The items of a list, below the value of what is around it, which may be the list itself."""
+def _names(item: Item, above: Any) -> list[str]:
+    """How it is named in a path: once, or once for each item of a list of objects."""
+    if not item.is_list or item.type is not None:
+        return [item.name]
     found = above.get(item.json) if isinstance(above, dict) else above
-    return found if isinstance(found, list) else []
+    values = found if isinstance(found, list) else []
+    return [f"{item.name}[{_key(value, place)}]" for place, value in enumerate(values, 1)]
+
+
+def _key(value: Any, place: int) -> str:
+    """What stands in the brackets: the Name, in quotes where it must be, or else the place."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if name is None:
+        return str(place)
+    text = str(name)
+    if text and not text.isdigit() and not set(text) & set("[]\"'\\/="):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'Name="{escaped}"'
 
 
 def _cut(text: str) -> list[str]:
     """Step by step, also where a key is not closed yet; a `/` in a key cuts nothing."""
-    return re.findall(
-        r"(?:^|(?<=/))((?:[^/\[]|\[(?:\"(?:[^\"\\]|\\.)*\"?|[^\]\"])*\]?)*)(?:/|$)", text
-    )
+    key = r"\[(?:\"(?:[^\"\\]|\\.)*\"?|[^\]\"])*\]?"
+    return re.findall(rf"(?:^|(?<=/))((?:[^/\[]|{key})*)(?:/|$)", text)
 
 
-def _reached(ctx: click.Context, steps: Sequence[str]) -> tuple[Item | None, Any]:
-    """The element that some steps lead to from Server, and its value as it is now."""
-    from omeconf.store.disk import shipped_schema
-
-    item: Item = shipped_schema(_release(ctx)).root
-    value: Any = _config(ctx)
+def _reached(root: Root, steps: Sequence[str]) -> Root:
+    """What some steps lead to."""
+    item, value = root
     for step in steps:
-        if not step or (item.parent is None and step == item.name):
-            continue
         match = re.fullmatch(_STEP, step)
-        child = item.children.get(match[1]) if match else None
+        if not step or (item and item.parent is None and step == item.name):
+            continue
+        child = item.children.get(match[1]) if match and item else None
         if match is None or child is None:
             return None, None
-        if child.is_list:
-            value = _chosen(child, _list(child, value), match[2] or "1")
-        else:
-            value = value.get(child.json) if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            value = value.get(child.json)
+        if child.is_list and child.type is None:
+            value = _chosen(value if isinstance(value, list) else (), match[2] or "1")
         item = child
     return item, value
 
 
-def _chosen(item: Item, values: Sequence[Any], key: str) -> Any:
-    """The item of a list with that name, or at that place."""
+def _chosen(values: Sequence[Any], key: str) -> Any:
+    """The item of a list with that Name, or at that place."""
     for place, value in enumerate(values, 1):
-        name = value.get("name") if isinstance(value, dict) and item.key else None
-        if key in (str(name), str(place)):
+        name = value.get("name") if isinstance(value, dict) else None
+        if key == str(name) or (name is None and key == str(place)):
             return value
     return None
+
+
+def _values(reached: Root, head: str, begun: str) -> Offers:
+    """What it is now, what it is when nothing is written, and the words to choose from."""
+    item, now = reached
+    if item is None or item.type is None:
+        return
+    current = "" if item.is_secret else _written(now)
+    known = {item.default or "": "the default", current: "as it is now"}
+    for word in dict.fromkeys((current, item.default or "", *item.type.words)):
+        if word and word.lower().startswith(begun.lower()):
+            yield CompletionItem(f"{head}{word}", help=known.get(word))
+
+
+def _written(value: Any) -> str:
+    """A scalar as text; what is none: nothing."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or isinstance(value, dict | list) else str(value)
 
 
 REVISION = Revision(min=1)
@@ -309,14 +343,18 @@ VHOST = Completed("text", _hosts)
 """A virtual host, by its name."""
 APP = Completed("text", _applications)
 """An application: ``default/live``."""
+NEW_APP = Completed("text", _new_application)
+"""An application to come: its virtual host, and any name."""
 ELEMENT = Completed("text", _elements)
 """An element of the XSD: a path or its end, in XML or JSON names."""
-PLACE = Completed("text", _places)
+PATH = Completed("text", _of_the_configuration(""))
 """An element of the configuration as it is now: ``Bind/Providers/RTMP``."""
-KEY_VALUE = Completed("text", _of_an_application)
-"""A value in an application: ``publishers.llhls.segmentDuration=4``."""
-PATH_VALUE = Completed("text", _of_the_configuration)
+PATH_VALUE = Completed("text", _of_the_configuration("="))
 """A value anywhere: ``Bind/Providers/RTMP/Port=1936``."""
+KEY = Completed("text", _of_an_application(""))
+"""A member of the application before it: ``publishers.llhls``."""
+KEY_VALUE = Completed("text", _of_an_application("="))
+"""A value in the application before it: ``publishers.llhls.segmentDuration=4``."""
 RELEASE = Completed(
     "text",
     lambda _, begun: (CompletionItem(each) for each in RELEASES if each.startswith(begun)),
