@@ -30,6 +30,7 @@ GROUPS = {
     "manual": "edits by hand",
     "get": "GETs a second",
     "process": "starts, omeconf check and --help, xmllint, xmlstarlet, augtool",
+    "start": "commands from call to end, beside an interpreter that imports nothing",
     "order": "one edit under strace",
 }
 HERE = Path(__file__).parent

@@ -16,6 +16,7 @@ from benchmarks.peers import Routes, timed, xml_tools
 from benchmarks.proof import Proof, prove
 from benchmarks.samples import Samples, Task, interleaved
 from benchmarks.servers import Caddy, Omeconf, find_program
+from benchmarks.starts import starts
 from benchmarks.subject import Subject, path
 
 REST_S = 1.0
@@ -96,6 +97,9 @@ def measure(options: Options, result: Result, tell: Callable[[str], None], *, tr
         first = subject.revisions
         time.sleep(REST_S)
         result.memory_mb["after the start"] = subject.server.rss_mb()
+        if "start" in options.groups:
+            tell("commands")
+            _starts(options, subject, result)
         if "edit" in options.groups:
             tell("floor, insert, no-op, edit, GET, Caddy in turn")
             _edits(options, subject, folder, result)
@@ -149,6 +153,13 @@ def _edits(options: Options, subject: Subject, folder: Path, result: Result) -> 
     result.edit_cpu_s = (whole - others) / options.edits
     found["GET, 304"].cpu.clear()  # a GET for the ETag is in it
     result.samples |= found
+
+
+def _starts(options: Options, subject: Subject, result: Result) -> None:
+    server = subject.server
+    commands = starts(options.program, server.folder / "socket", server.file)
+    tasks = {name: Task(run) for name, run in commands.items()}
+    result.samples |= interleaved(tasks, 3 if subject.count > LARGE else 20, options.seed)
 
 
 def _manual(subject: Subject, result: Result) -> None:

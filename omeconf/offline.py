@@ -14,7 +14,6 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.report import Finding, Report
 from omeconf.settings import read_env
 from omeconf.store.disk import Folder, shipped_schema
-from omeconf.store.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,8 @@ def migrate_path(path: Path, release: str, env_file: Path | None, *, dry_run: bo
     migrated = migrate(snapshot, schema)
     changed = snapshot.changed_files(migrated.snapshot)
     if changed and not dry_run:
+        from omeconf.store.publish import Publisher
+
         publisher = Publisher(_server_xml(path).parent)
         prepared = publisher.prepare(
             {file: migrated.snapshot.files[file] for file in changed},

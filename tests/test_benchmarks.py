@@ -17,7 +17,7 @@ def test_a_small_run(tmp_path: Path) -> None:
     """As many revisions as edits, all different, the file as it must be; and the report is kept."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--sizes", "1,20", "--edits", "4", "--no-peers",
-         "--only", "edit,manual,order", "--results", str(tmp_path), "--work", str(tmp_path)],
+         "--only", "edit,manual,order,start", "--results", str(tmp_path), "--work", str(tmp_path)],
         capture_output=True, text=True, timeout=240, cwd=PROJECT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,3 +26,5 @@ def test_a_small_run(tmp_path: Path) -> None:
     (report,) = tmp_path.glob("*.json")
     sizes = json.loads(report.read_text())["sizes"]
     assert [each["applications"] for each in sizes] == [1, 20]
+    for each in sizes:
+        assert {"python -c pass", "omeconf status"} <= set(each["samples"])

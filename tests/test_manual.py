@@ -7,13 +7,13 @@ import runpy
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import click
 import pytest
 
 from omeconf.cli import base, main
+from tests.cli.test_help import leaves
 from tests.support import PROJECT
 
 PAGE = PROJECT / "docs/man/omeconf.1"
@@ -26,14 +26,6 @@ def shown() -> str:
     for written, meant in (("\\-", "-"), ("\\(ti", "~"), ("\\(dq", '"'), ("\\(aq", "'")):
         text = text.replace(written, meant)
     return " ".join(re.sub(r"\\f[BIP]", "", text).split())
-
-
-def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        for each in command.commands.values():
-            yield from leaves(each, f"{name} {each.name}")
-    else:
-        yield name, command
 
 
 def test_not_stale() -> None:

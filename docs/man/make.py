@@ -42,6 +42,9 @@ EXAMPLES = {
     "omeconf status": "How do things stand?",
     "omeconf log -n 5": "What was changed of late, and by whom?",
     "omeconf diff head disk": "What is not right yet in the file that somebody is editing?",
+    "omeconf app set default/live publishers.llhls.segmentDuration=4": "Change one value of one "
+    "application; only that application restarts.",
+    "omeconf set Bind/Providers/RTMP/Port=1936 --dry-run": "What would change, and what restart?",
     "omeconf rollback 41 --confirm 60": "Take up an old state, and have it taken back after a "
     "minute unless `omeconf confirm` is called.",
     "omeconf schema publishers.llhls.segmentDuration": "What is this for, and what restarts when "

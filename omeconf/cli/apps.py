@@ -16,6 +16,7 @@ from omeconf.cli.addresses import (
     merge,
 )
 from omeconf.cli.asking import ask
+from omeconf.cli.completing import APP, KEY, KEY_VALUE, NEW_APP, VHOST
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_table, show_xml
@@ -32,7 +33,7 @@ def app() -> None:
 
 
 @app.command("list")
-@click.argument("host", required=False)
+@click.argument("host", required=False, type=VHOST)
 @SOCKET
 @JSON
 def list_(host: str | None, socket_path: Path, *, as_json: bool) -> None:
@@ -58,9 +59,10 @@ def list_(host: str | None, socket_path: Path, *, as_json: bool) -> None:
 
 
 @app.command()
-@click.argument("application")
-@click.argument("member", required=False)
-@click.option("--as", "form", type=click.Choice(["json", "xml"]), default="json", show_default=True)
+@click.argument("application", type=APP)
+@click.argument("member", required=False, type=KEY)
+@click.option("--as", "form", type=click.Choice(["json", "xml"]), default="json", show_default=True,
+              help="As the API has it, or as it is written.")  # fmt: skip
 @SOCKET
 def get(application: str, member: str | None, socket_path: Path, form: str) -> None:
     """Print an APPLICATION (default/live), or one MEMBER of it.
@@ -88,9 +90,9 @@ def get(application: str, member: str | None, socket_path: Path, form: str) -> N
 
 
 @app.command("set")
-@click.argument("application")
-@click.argument("assignments", nargs=-1, metavar="MEMBER=VALUE...")
-@click.option("--unset", "removed", multiple=True, metavar="MEMBER", help="Remove it.")
+@click.argument("application", type=APP)
+@click.argument("assignments", nargs=-1, type=KEY_VALUE, metavar="MEMBER=VALUE...")
+@click.option("--unset", "removed", multiple=True, type=KEY, metavar="MEMBER", help="Remove it.")
 @of_change
 def set_(
     application: str, assignments: Sequence[str], removed: Sequence[str], message: str,
@@ -113,9 +115,11 @@ def set_(
 
 
 @app.command()
-@click.argument("application")
-@click.argument("assignments", nargs=-1, metavar="[MEMBER=VALUE...]")
-@click.option("--from", "source", metavar="APP", help="Begin with a copy, comments and all.")
+@click.argument("application", type=NEW_APP)
+@click.argument("assignments", nargs=-1, type=KEY_VALUE, metavar="[MEMBER=VALUE...]")
+@click.option(
+    "--from", "source", type=APP, metavar="APP", help="Begin with a copy, comments and all."
+)
 @of_change
 def add(
     application: str, assignments: Sequence[str], source: str | None, message: str,
@@ -147,7 +151,7 @@ def add(
 
 
 @app.command()
-@click.argument("application")
+@click.argument("application", type=APP)
 @YES
 @of_change
 def remove(

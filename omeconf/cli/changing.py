@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omeconf.cli.addresses import assignment, element
+from omeconf.cli.completing import PATH, PATH_VALUE
 from omeconf.cli.options import SOCKET, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_xml
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, type=PATH)
 @SOCKET
 def get(path: str | None, socket_path: Path) -> None:
     """Print the element at a PATH: Bind/Providers/RTMP/Port.
@@ -45,8 +46,10 @@ def get(path: str | None, socket_path: Path) -> None:
 
 
 @click.command("set")
-@click.argument("assignments", nargs=-1, metavar="PATH=VALUE...")
-@click.option("--unset", "removed", multiple=True, metavar="PATH", help="Remove an element.")
+@click.argument("assignments", nargs=-1, type=PATH_VALUE, metavar="PATH=VALUE...")
+@click.option(
+    "--unset", "removed", multiple=True, type=PATH, metavar="PATH", help="Remove an element."
+)
 @of_change
 def set_(
     assignments: Sequence[str], removed: Sequence[str], message: str, confirm_s: float | None,

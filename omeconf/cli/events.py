@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ def events(socket_path: Path, *, follow: bool, as_json: bool) -> None:
     for it; a gap says that something may have been missed meanwhile (no revision is: see `omeconf
     log`). With --json each event is one line.
     """
+    import json
+
     from omeconf.cli.following import follow as following
 
     for number, kind, data in following(client(socket_path), is_endless=follow):

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from omeconf.cli.completing import REVISION, STATE_OR_FILE, STATES
+from omeconf.cli.completing import REVISION, STATE_OR_FILE
+from omeconf.cli.offers import STATES
 from omeconf.cli.options import JSON, SOCKET, client
 from omeconf.cli.output import (
     as_json as print_json,

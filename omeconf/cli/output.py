@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +18,8 @@ _VERBS = {"create": "green", "restart": "yellow", "delete": "red"}
 
 def as_json(found: object) -> None:
     """Print JSON."""
+    import json
+
     click.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
@@ -61,6 +61,8 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def show_paragraph(text: str, *, head: str = "") -> None:
     """Print text wrapped to the terminal (elsewhere to 80 columns), its lines behind a head."""
+    import shutil
+
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     indent = " " * len(head)
     click.echo(click.wrap_text(text, max(width, 40), initial_indent=head, subsequent_indent=indent))

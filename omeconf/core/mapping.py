@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonpatch
-
 from omeconf.core.document import Node
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.schema import Item, ValueType
@@ -179,6 +177,8 @@ def merged(current: Json, patch: Json) -> Json:
 
 def patched(current: Json, operations: Json) -> Json:
     """A JSON Patch (RFC 6902) carried out. Raises BadBody, or Conflict if a test does not hold."""
+    import jsonpatch  # here: no command line needs it
+
     if not isinstance(operations, list):
         raise BadBody("a JSON Patch is an array of operations")
     try:

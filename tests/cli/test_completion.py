@@ -24,17 +24,6 @@ SECOND = """<VirtualHost><Name>two words</Name><Host><Names><Name>b</Name></Name
 </VirtualHost></VirtualHosts>"""
 SERVER = MINIMAL.replace("</VirtualHosts>", SECOND)
 
-PROGRAM = f"""#!{sys.executable}
-import click
-from omeconf.cli import main
-from omeconf.cli import completing
-for name in ("APP", "VHOST", "KEY_VALUE", "PATH_VALUE", "PLACE"):
-    argument = click.Argument(["text"], type=getattr(completing, name))
-    main.add_command(click.Command("try-" + name.lower().replace("_", "-"), params=[argument]))
-main(prog_name="omeconf")
-"""
-"""omeconf, with a command for each type of argument."""
-
 BASH = """
 source <(omeconf completion bash)
 COMP_LINE={line}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDBREAKS=$' \\t\\n"\\'><=;|&(:'
@@ -60,10 +49,7 @@ class Shell:
 
     def __init__(self, folder: Path, socket: Path) -> None:
         self.folder = folder
-        program = folder / "omeconf"
-        program.write_text(PROGRAM)
-        program.chmod(0o755)
-        path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "OMECONF_SOCKET": str(socket),
                             "HOME": str(folder), "TERM": "dumb"}  # fmt: skip
 
@@ -173,11 +159,15 @@ def test_elements_of_a_release(alone: Shell) -> None:
 
 def test_applications(shell: Shell) -> None:
     """As host/app; blanks and dollars come escaped, or plain between quotes."""
-    assert shell.bash("omeconf try-app ") == ["default/app", "default/other", r"two\ words/a\ \$x"]
-    assert shell.bash("omeconf try-app two") == [r"two\ words/a\ \$x"]
-    assert shell.bash(r"omeconf try-app two\ w") == [r"two\ words/a\ \$x"]
-    assert shell.bash("omeconf try-app 'two w") == ["two words/a $x"]
-    assert shell.bash("omeconf try-vhost ") == ["default", r"two\ words"]
+    assert shell.bash("omeconf app remove ") == [
+        "default/app",
+        "default/other",
+        r"two\ words/a\ \$x",
+    ]
+    assert shell.bash("omeconf app remove two") == [r"two\ words/a\ \$x"]
+    assert shell.bash(r"omeconf app remove two\ w") == [r"two\ words/a\ \$x"]
+    assert shell.bash("omeconf app remove 'two w") == ["two words/a $x"]
+    assert shell.bash("omeconf app list ") == ["default", r"two\ words"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +176,7 @@ def test_applications(shell: Shell) -> None:
         ("publishers.ll", ["publishers.llhls."]),
         ("publishers.llhls.segmentD", ["publishers.llhls.segmentDuration="]),
         ("publishers.llhls.segmentDuration=", ["10.0"]),
-        ("publishers.llhls.originMode=", ["true", "false"]),
+        ("publishers.llhls.originMode=", ["false", "true"]),
         ("publishers.llhls.originMode=t", ["true"]),
         ("'publishers.llhls.originMode=t", ["publishers.llhls.originMode=true"]),
         ("type=", ["live", "vod"]),
@@ -196,7 +186,7 @@ def test_applications(shell: Shell) -> None:
 )
 def test_keys_and_values(alone: Shell, begun: str, offered: list[str]) -> None:
     """Keys of an application go on to `=`; behind it come the words, where bash cuts."""
-    found = alone.bash(f"omeconf try-key-value {begun}")
+    found = alone.bash(f"omeconf app set default/app {begun}")
     assert [each for each in found if each != "compopt nospace"] == offered
     assert ("compopt nospace" in found) == any(each[-1] in ".=" for each in offered)
 
@@ -209,24 +199,46 @@ def test_keys_and_values(alone: Shell, begun: str, offered: list[str]) -> None:
         ("Bind/Providers/RTMP/P", ["Bind/Providers/RTMP/Port="]),
         ("/Server/Ty", ["/Server/Type="]),
         ("Type=", ["origin", "edge"]),
-        ("VirtualHosts/", [r"VirtualHosts/VirtualHost\[Name=\"default\"\]/",
-                           r"VirtualHosts/VirtualHost\[Name=\"two\ words\"\]/"]),
+        ("VirtualHosts/", [r"VirtualHosts/VirtualHost\[default\]/",
+                           r"VirtualHosts/VirtualHost\[two\ words\]/"]),
         ("'VirtualHosts/VirtualHost[Name=\"two words\"]/Na", [
             'VirtualHosts/VirtualHost[Name="two words"]/Name=']),
-        (r"VirtualHosts/VirtualHost\[Name=\"two\ words\"\]/Na", [r"\"two\ words\"\]/Name="]),
-        (r"VirtualHosts/VirtualHost\[Name=\"two\ words\"\]/Applications/App", [
-            r"\"two\ words\"\]/Applications/Application\[Name=\"a\ \$x\"\]/"]),
+        (r"VirtualHosts/VirtualHost\[two\ words\]/Na", [
+            r"VirtualHosts/VirtualHost\[two\ words\]/Name="]),
+        (r"VirtualHosts/VirtualHost[two\ words]/Name=", [r"two\ words"]),
+        (r"VirtualHosts/VirtualHost\[two\ words\]/Applications/App", [
+            r"VirtualHosts/VirtualHost\[two\ words\]/Applications/Application\[a\ \$x\]/"]),
     ],
 )  # fmt: skip
 def test_paths_and_values(shell: Shell, begun: str, offered: list[str]) -> None:
     """Elements of the configuration as it is, with brackets, quotes and blanks that bash keeps."""
-    found = shell.bash(f"omeconf try-path-value {begun}")
+    found = shell.bash(f"omeconf set {begun}")
+    assert [each for each in found if each != "compopt nospace"] == offered
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("app set default/app publishers.llhls.segmentDuration=", ["5", "10.0"]),
+        ("app set default/app Publishers/LL", ["Publishers/LLHLS/"]),
+        ("app set default/app Publishers/LLHLS/SegmentDuration=", ["5", "10.0"]),
+        ("app set default/app --unset publishers.ll", ["publishers.llhls", "publishers.llhls."]),
+        ("app get default/app publishers.llhls.segmentD", ["publishers.llhls.segmentDuration"]),
+        ("app add def", ["default/"]),
+        ("app add default/new --from default/o", ["default/other"]),
+        ("set Bind/Providers/RTMP/Port=", ["1935", "1935/tcp"]),
+        ("set --unset Bind/Prov", ["Bind/Providers", "Bind/Providers/"]),
+    ],
+)
+def test_as_it_is_now(shell: Shell, line: str, offered: list[str]) -> None:
+    """Before the default comes what is written now, wherever the line has said which one."""
+    found = shell.bash(f"omeconf {line}")
     assert [each for each in found if each != "compopt nospace"] == offered
 
 
 def test_places(shell: Shell) -> None:
     """The same without values; an object is whole by itself, or goes on."""
-    found = shell.bash("omeconf try-place Bind/Prov")
+    found = shell.bash("omeconf get Bind/Prov")
     assert found == ["compopt nospace", "Bind/Providers", "Bind/Providers/"]
 
 
@@ -238,12 +250,12 @@ BINDING = r"""bind -x '"\C-xd": printf %s "$READLINE_LINE" > dump && mv dump dum
     [
         ("omeconf sche\tApplication/Publishers/LLHLS/DV\t",
          "omeconf schema Application/Publishers/LLHLS/DVR"),
-        ("omeconf try-key-value publishers.llhls.or\tt\t",
-         "omeconf try-key-value publishers.llhls.originMode=true "),
-        ("omeconf try-app two\t", r"omeconf try-app two\ words/a\ \$x "),
-        ("omeconf try-app 'two\t", "omeconf try-app 'two words/a $x' "),
-        ('omeconf try-path-value VirtualHosts/VirtualHost[Name=\\"tw\tNam\t',
-         r"omeconf try-path-value VirtualHosts/VirtualHost[Name=\"two\ words\"\]/Name="),
+        ("omeconf app set default/app publishers.llhls.or\tt\t",
+         "omeconf app set default/app publishers.llhls.originMode=true "),
+        ("omeconf app remove two\t", r"omeconf app remove two\ words/a\ \$x "),
+        ("omeconf app remove 'two\t", "omeconf app remove 'two words/a $x' "),
+        ("omeconf set VirtualHosts/VirtualHost[tw\tNam\t",
+         r"omeconf set VirtualHosts/VirtualHost\[two\ words\]/Name="),
     ],
     ids=["element", "key and value", "escaped", "in quotes", "in brackets"],
 )  # fmt: skip
@@ -271,9 +283,9 @@ WIDGET = (
     [
         ("omeconf sche\tApplication/Publishers/LLHLS/Par\t",
          "omeconf schema Application/Publishers/LLHLS/PartHoldBack "),
-        ("omeconf try-key-value publishers.llhls.or\tt\t",
-         "omeconf try-key-value publishers.llhls.originMode=true "),
-        ("omeconf try-app two\t", r"omeconf try-app two\ words/a\ \$x "),
+        ("omeconf app set default/app publishers.llhls.or\tt\t",
+         "omeconf app set default/app publishers.llhls.originMode=true "),
+        ("omeconf app remove two\t", r"omeconf app remove two\ words/a\ \$x "),
         ("omeconf rollback 2\t", "omeconf rollback 2 "),
     ],
     ids=["element", "key and value", "escaped", "revision"],
@@ -295,13 +307,14 @@ def test_fish(shell: Shell) -> None:
 
     assert [each.split("\t")[0] for each in offered("omeconf sche")] == ["schema"]
     assert "publishers.llhls.segmentDuration=" in [
-        each.split("\t")[0] for each in offered("omeconf try-key-value publishers.llhls.segmentD")
+        each.split("\t")[0]
+        for each in offered("omeconf app set default/app publishers.llhls.segmentD")
     ]
     (second, first) = sorted(offered("omeconf rollback "), reverse=True)
     assert second.startswith("2\t")
     assert "SegmentDuration" in second
     assert first.startswith("1\t")
-    assert "two words/a $x" in [each.split("\t")[0] for each in offered("omeconf try-app two")]
+    assert "two words/a $x" in [each.split("\t")[0] for each in offered("omeconf app remove two")]
 
 
 # -- when nothing helps ----------------------------------------------------------------------------
@@ -310,9 +323,9 @@ def test_fish(shell: Shell) -> None:
 def test_without_a_daemon(alone: Shell) -> None:
     """What only the daemon knows is not offered; the rest is, and nothing is said."""
     assert alone.bash("omeconf rollback ") == []
-    assert alone.bash("omeconf try-app ") == []
+    assert alone.bash("omeconf app remove ") == []
     assert alone.bash("omeconf diff ") == ["disk", "head", "running", "healthy"]
-    assert "Bind/Providers/RTMP/Port=" in alone.bash("omeconf try-path-value Bind/Providers/RTMP/P")
+    assert "Bind/Providers/RTMP/Port=" in alone.bash("omeconf set Bind/Providers/RTMP/P")
 
 
 def test_a_daemon_that_hangs(tmp_path: Path) -> None:
@@ -326,7 +339,7 @@ def test_a_daemon_that_hangs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [
     "omeconf", "omeconf nonsense ", "omeconf schema 'a\\", 'omeconf diff "', "omeconf \x01 $(x",
-    "omeconf schema --engine 9.9 ", "omeconf try-path-value [", "omeconf try-key-value =",
+    "omeconf schema --engine 9.9 ", "omeconf set [", "omeconf app set default/app =",
 ])  # fmt: skip
 def test_what_cannot_be_completed(alone: Shell, line: str) -> None:
     """Whatever was typed, nothing goes wrong aloud."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -20,6 +21,15 @@ def shown(*arguments: str) -> str:
         [sys.executable, "-m", "omeconf", *arguments, "--help"],
         capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"},
     ).stdout  # fmt: skip
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with its whole name."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from leaves(each, f"{name} {each.name}")
+    else:
+        yield name, command
 
 
 GROUPS = [(), *[(name,) for name, each in main.commands.items() if isinstance(each, click.Group)]]
@@ -51,7 +61,7 @@ def test_every_command_is_in_one_section() -> None:
 
 def test_every_option_explains_itself() -> None:
     """No option of any command is without help."""
-    for name, command in main.commands.items():
+    for name, command in leaves(main, "omeconf"):
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{name} {parameter.opts}"

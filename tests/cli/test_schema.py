@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from omeconf.core.describe import describe
 from omeconf.store.disk import shipped_xsd
-from tests.support import schema
-from tests.support.daemon import omeconf
+from tests.support import EXAMPLES, schema
+from tests.support.daemon import Daemon, omeconf
 
 LLHLS = "Server/VirtualHosts/VirtualHost/Applications/Application/Publishers/LLHLS"
 
@@ -50,6 +51,17 @@ def test_a_value() -> None:
     ):
         assert line in lines
     assert max(map(len, lines[1:])) <= 80
+
+
+def test_what_a_daemon_shows(tmp_path: Path) -> None:
+    """GET /omeconf/v1/config of the engine's own example is as the JSON Schema says."""
+    validator = jsonschema.Draft202012Validator(json.loads(omeconf("schema", "--json").stdout))
+    example = (EXAMPLES / "origin/Server.xml").read_text().replace("<Port>8081<", "<Port>@PORT@<")
+    with Daemon(tmp_path, example) as daemon:
+        shown = daemon.get("/omeconf/v1/config")
+    validator.validate(shown)
+    shown["virtualHosts"][0]["applications"][0]["publishers"]["lhls"] = {}
+    assert not validator.is_valid(shown)
 
 
 @pytest.mark.parametrize(
