@@ -30,7 +30,10 @@ class Preparation:
         self.beside = beside
 
     def prepare(self, old: Snapshot, new: Snapshot) -> list[Prepared]:
-        """Write what has to be written so that new is on disk, beside old. Raises Unwritable."""
+        """Write what has to be written so that new is on disk, beside old, synced.
+
+        Raises Unwritable; then nothing is left.
+        """
         changed = self.to_write(old, new)
         return self.publisher.prepare(
             {file: new.files.get(file) for file in changed},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -549,11 +548,8 @@ class Repository:
         origin: Origin,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        replaces = {each.file: each.replaces for each in prepared if each.writing is not None}
         try:
-            revision = self._record(
-                checked, origin, candidate.author, candidate.message, reverts, replaces
-            )
+            revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
             self.publisher.discard(prepared)
             raise
@@ -574,14 +570,12 @@ class Repository:
         return self.head
 
     def _tidy(self) -> None:
-        """What remains to be done once a revision is in its place for good: at the latest when
+        """Remove what a revision displaced, once it is in its place for good: at the latest when
         something else begins.
         """
         displaced, self._displaced = self._displaced, []
         if not displaced:
             return
-        with suppress(Unwritable):  # the next revision takes the note away
-            self.history.published()
         if sum(len(each.base or b"") for each in displaced) < LARGE:
             self.publisher.clear(displaced)
         else:  # to give a large file's blocks back takes a while
@@ -621,7 +615,6 @@ class Repository:
         author: str,
         message: str,
         reverts: tuple[int, ...] = (),
-        replaces: Mapping[str, int] | None = None,
     ) -> Revision:
         snapshot = checked.snapshot
         is_first = self.head is None or not self.head.revision.number
@@ -637,7 +630,6 @@ class Repository:
             base=None if before is None else before.files,
             patches=None if before is None else snapshot.patches_from(before),
             reverts=reverts,
-            replaces=replaces,
         )
 
 

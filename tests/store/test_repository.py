@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import sqlite3
@@ -304,31 +303,10 @@ def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> No
     again.close()
 
 
-def test_crash_while_the_new_bytes_were_on_their_way(
-    repository: Repository, tmp_path: Path
-) -> None:
-    """A temporary that was not whole yet goes, and the record of its revision too."""
-    written = (repository.folder.path / "Server.xml").stat().st_mtime_ns
-    again = crashed(repository, tmp_path, live=NEW, temporary=b"", part=".omeconf-x-1-2-3.part")
-    assert history(again) == [MINIMAL.encode(), NEW], "it was published, and noted so"
-    with again.history._transaction() as database:
-        note = {"revision": 2, "replaces": {"Server.xml": written}}
-        database.execute("INSERT INTO note VALUES ('publishing', ?)", (json.dumps(note),))
-    again.close()
-    conf = repository.folder.path
-    (conf / "Server.xml").write_text(MINIMAL)
-    os.utime(conf / "Server.xml", ns=(written, written))
-    (conf / ".omeconf-x-1-2-3.part").write_bytes(NEW)
-    again = opened(tmp_path)
-    assert history(again) == [MINIMAL.encode()]
-    assert list(conf.iterdir()) == [conf / "Server.xml"]
-    again.close()
-
-
 def test_new_bytes_that_do_not_reach_the_disk(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sync that fails while the record is written: neither is there, and the next edit works."""
+    """If their sync fails, nothing is recorded, nothing is left, and the next edit works."""
     real, broken = os.fsync, [True]
 
     def fsync(handle: int) -> None:
@@ -356,7 +334,6 @@ def test_what_nobody_waits_for(repository: Repository) -> None:
     for work in later:
         work()
     wait_for(lambda: names(repository.folder.path) == ["Server.xml"])
-    assert repository.history.being_published() == (0, {})
     repository.commit(segment(5))
     repository.commit(segment(7))
     assert len(names(repository.folder.path)) <= 2, "no more than one waits"
