@@ -515,10 +515,14 @@ class Repository:
     def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
         """The head that a change can be made on now; wanted: it must have that number.
 
-        is_fresh: what lies on disk was just looked at.
+        is_fresh: what lies on disk was just looked at. What a revision made since then has left
+        to be done is done first.
         Raises Drift (files are broken, away or held), Stale, NotReady, or Unwritable.
         """
-        if not is_fresh:
+        if is_fresh:
+            self._tidy()
+            self._withdraw()
+        else:
             self.adopt(is_thorough=False)
         head = self.view()
         if self.held is not None:
@@ -565,7 +569,7 @@ class Repository:
             raise
         self.head = Head(revision, checked)
         self.looking.wrote(checked.snapshot, prepared)
-        self._displaced = prepared
+        self._displaced += prepared
         self.afterwards(self._tidy)
         return self.head
 

@@ -339,6 +339,18 @@ def test_what_nobody_waits_for(repository: Repository) -> None:
     assert len(names(repository.folder.path)) <= 2, "no more than one waits"
 
 
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "to be looked at"])
+def test_two_revisions_in_one_turn(repository: Repository, is_fresh: bool) -> None:
+    """What both displaced goes: also where the second needs no look at the disk."""
+    later: list[Callable[[], None]] = []
+    repository.afterwards = later.append
+    for value in (4, 5):
+        repository.commit(segment(value), is_fresh=is_fresh)
+    for work in later:
+        work()
+    wait_for(lambda: names(repository.folder.path) == ["Server.xml"], "what was displaced to go")
+
+
 def test_crash_after_the_exchange(repository: Repository, tmp_path: Path) -> None:
     """What was displaced was the base: there is nothing to do but to clean up."""
     again = crashed(repository, tmp_path, live=NEW, temporary=MINIMAL.encode())
@@ -666,8 +678,9 @@ def test_a_manual_edit_that_cannot_be_recorded(
     assert live(repository) == MINIMAL.replace("1935", "1936").replace(">6<", ">4<")
 
 
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "to be looked at"])
 def test_a_record_that_cannot_be_withdrawn(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, is_fresh: bool
 ) -> None:
     """It is withdrawn as soon as that works, before anything else."""
 
@@ -681,7 +694,7 @@ def test_a_record_that_cannot_be_withdrawn(
             repository.commit(segment(4))
         with pytest.raises(Unwritable):
             repository.commit(segment(4))
-    assert repository.commit(segment(5)).revision.number == 2
+    assert repository.commit(segment(5), is_fresh=is_fresh).revision.number == 2
     wait_for(lambda: not list(repository.folder.path.glob(".omeconf*")), "what lies about to go")
 
 
