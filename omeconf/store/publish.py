@@ -32,12 +32,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from omeconf.core.snapshot import digest
 from omeconf.errors import Busy, Conflict, Unwritable
 from omeconf.store import steps
+from omeconf.store.beside import start
 from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, translated
 
 _OURS = re.compile(
@@ -420,17 +421,7 @@ class Publisher:
 
     def _syncing(self, prepared: Prepared, handle: int, name: Callable[[], Path]) -> Prepared:
         """Have what was written synced, beside us if that is to be had."""
-        syncing: Future[None] = Future()
-        if self.beside is not None:
-            syncing = self.beside.submit(os.fsync, handle)
-        else:
-            try:
-                os.fsync(handle)
-            except OSError as error:
-                syncing.set_exception(error)
-            else:
-                syncing.set_result(None)
-        prepared.writing = Writing(handle, syncing, name)
+        prepared.writing = Writing(handle, start(self.beside, partial(os.fsync, handle)), name)
         return prepared
 
     def _unfinished(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:

@@ -31,6 +31,7 @@ from omeconf.errors import (
     Stale,
     Unwritable,
 )
+from omeconf.store.beside import start
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
@@ -583,7 +584,7 @@ class Repository:
         if sum(len(each.base or b"") for each in displaced) < LARGE:
             self.publisher.clear(displaced)
         else:  # to give a large file's blocks back takes a while
-            self._beside.submit(self.publisher.clear, displaced)
+            start(self._beside, partial(self.publisher.clear, displaced))
 
     def _withdraw(self) -> None:
         self._keep(self.publisher.undo_rest())

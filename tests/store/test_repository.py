@@ -339,6 +339,18 @@ def test_what_nobody_waits_for(repository: Repository) -> None:
     assert len(names(repository.folder.path)) <= 2, "no more than one waits"
 
 
+def test_no_threads_beside(repository: Repository) -> None:
+    """An edit needs none; no file is left, in the folder or open."""
+    repository._beside.shutdown()
+    for value in (4, 5):
+        repository.commit(segment(value))
+    assert live(repository) == MINIMAL.replace(">6<", ">5<")
+    conf = repository.folder.path
+    assert names(conf) == ["Server.xml"]
+    handles = [os.path.realpath(handle) for handle in Path("/proc/self/fd").iterdir()]
+    assert not [each for each in handles if each.startswith(f"{conf}/")]
+
+
 @pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "to be looked at"])
 def test_two_revisions_in_one_turn(repository: Repository, is_fresh: bool) -> None:
     """What both displaced goes: also where the second needs no look at the disk."""
