@@ -90,6 +90,11 @@ class Prepared:
     writing: Writing | None = None
     """None once the new bytes are synced."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its name says that the new bytes are synced: else nothing was displaced."""
+        return self.temporary.suffix != UNFINISHED
+
     def finish(self) -> None:
         """Wait until the new bytes are synced, and give them the name that says so.
 
@@ -248,7 +253,7 @@ class Publisher:
                 continue
             each.give_up()
             with suppress(OSError):
-                if each.way in (Way.EXCHANGE, Way.REMOVE):
+                if each.is_whole and each.way in (Way.EXCHANGE, Way.REMOVE):
                     data = each.temporary.read_bytes()
                     ours = (each.base, each.new or b"", _bytes(each.target))
                     if data not in ours:
