@@ -85,8 +85,10 @@ class _Watch:
         """Written, and not synced since."""
         self.synced: set[str] = set()
         """Names whose bytes were synced, also under the name they have had since."""
+        self.named: set[str] = set()
+        """Names that were given to what was synced."""
         self.is_asked = self.is_live = self.is_folder_synced = self.is_answered = False
-        self.is_history_synced = False
+        self.is_name_synced = self.is_too_early = self.is_history_synced = False
 
     def see(self, moment: str, call: str, arguments: str) -> None:
         """Take one call into account."""
@@ -95,6 +97,7 @@ class _Watch:
             self.steps.append(f"{moment}  {call:10} {' -> '.join(names)}")
             if len(names) == 2 and names[0] in self.synced:
                 self.synced.add(names[1])
+                self.named.add(names[1])
                 self.is_live = self.is_live or names[1] == self.file.name
             return
         found = _PATH.search(arguments)
@@ -105,6 +108,7 @@ class _Watch:
         if "write" in call:
             if path != self.history or not self.is_live:  # then it is noted there, for later
                 self.unsynced.add(path)
+                self.is_too_early |= path == self.history and not self.is_name_synced
         elif "sync" in call:
             self.unsynced.discard(path)
             self.steps.append(f"{moment}  {call:10} {self._named(path)}")
@@ -112,15 +116,18 @@ class _Watch:
                 self.is_history_synced |= not self.is_live
             elif path == self.file.parent:
                 self.is_folder_synced = self.is_live
+                self.is_name_synced = bool(self.named)
             else:
                 self.synced.add(path.name)
 
     def missing(self) -> Iterator[str]:
         """What was not seen before the answer."""
         seen = {
-            "the new bytes synced, and then in the place of Server.xml": self.is_live,
+            "the new bytes and their name synced before they are recorded": self.is_name_synced
+            and not self.is_too_early,
+            f"{self.history.name} synced, and then the new bytes in the place of "
+            f"{self.file.name}": self.is_history_synced and self.is_live,
             "the folder synced after that": self.is_folder_synced,
-            f"{self.history.name} synced before that": self.is_history_synced,
             "an answer 200": self.is_answered,
         }
         yield from (what for what, was in seen.items() if not was)

@@ -5,11 +5,45 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from benchmarks import order
 from tests.support import PROJECT
+
+NEW, NAMED = "/c/.omeconf-1.part", "/c/.omeconf-1.tmp"
+STEPS = {
+    "the request": 'read(9<socket:[1]>, "PATCH /v1/vhosts", 99) = 16',
+    "the bytes": f'write(5<{NEW}>, "<Server>", 8) = 8',
+    "the bytes synced": f"fsync(5<{NEW}>) = 0",
+    "the name": f'rename("{NEW}", "{NAMED}") = 0',
+    "the name synced": "fsync(6</c>) = 0",
+    "the record": 'pwrite64(7</s/history.sqlite-wal>, "", 99, 0) = 99',
+    "the record synced": "fdatasync(7</s/history.sqlite-wal>) = 0",
+    "the exchange": f'renameat2(AT_FDCWD, "{NAMED}", AT_FDCWD, "/c/Server.xml", 2) = 0',
+    "the exchange synced": "fsync(8</c>) = 0",
+    "the answer": 'write(9<socket:[1]>, "HTTP/1.1 200 OK", 15) = 15',
+}
+"""The system calls of an edit, as strace tells them."""
+
+
+def seen(steps: Iterable[str]) -> tuple[str, ...]:
+    """What is missed in an edit of such steps."""
+    text = "\n".join(f"7 00:00:00.0 {STEPS[step]}" for step in steps)
+    return order.read(text, Path("/c/Server.xml"), Path("/s")).missing
+
+
+def test_the_order_of_an_edit() -> None:
+    """As it is promised, nothing is missed; with any step left out or done later, something is."""
+    assert seen(STEPS) == ()
+    steps = list(STEPS)
+    for at in range(1, len(steps) - 1):
+        without = steps[:at] + steps[at + 1 :]
+        if steps[at] not in ("the bytes", "the record"):  # to write nothing needs no sync
+            assert seen(without), f"without {steps[at]}"
+        assert seen([*steps[:at], steps[at + 1], steps[at], *steps[at + 2 :]]), f"late {steps[at]}"
 
 
 @pytest.mark.long

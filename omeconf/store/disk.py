@@ -114,11 +114,6 @@ class Folder:
             return None
         return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
-    def written(self, file: str) -> int:
-        """When a file was last written, in ns since the epoch; 0 if it is not there."""
-        found = self._stat(file)
-        return found[3] if found else 0
-
     def age(self, file: str, now: float) -> float:
         """Seconds since a file was last written; infinite if it is not there."""
         try:

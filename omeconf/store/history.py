@@ -8,7 +8,6 @@ read it. Nothing in it depends on row ids: `VACUUM INTO` makes a backup.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -74,9 +73,6 @@ KEPT_JOBS = 200
 """So many reloads are kept."""
 WAY_BACK = "confirm"
 """The mark of the revision that is gone back to unless something is confirmed."""
-PUBLISHING = "publishing"
-"""The note of the newest revision while it takes its place: files whose new bytes may not be on
-disk yet, and when those that they replace were written."""
 COPY_EVERY = 100
 """A full copy stands in at least every revision whose number is a multiple of this."""
 _LEVEL = 1
@@ -195,14 +191,11 @@ class History:
         base: Mapping[str, bytes] | None = None,
         patches: Mapping[str, Patch] | None = None,
         reverts: tuple[int, ...] = (),
-        replaces: Mapping[str, int] | None = None,
     ) -> Revision:
         """Record a new revision durably. Raises Unwritable; then it is not recorded.
 
         base: the files of the parent, which must be the newest revision; without it the new
         revision stands for itself. patches: what became of its files, as far as that is known.
-        replaces: files that are being published, and when those that they replace were written
-        (ns since the epoch); noted until `published`, since a crash may leave nothing else of it.
         """
         with self._transaction() as database:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
@@ -220,25 +213,7 @@ class History:
                 )
             if base is None or not parent or number % COPY_EVERY == 0:
                 self._write_copy(number, files)
-            if replaces:
-                text = json.dumps({"revision": number, "replaces": dict(replaces)})
-                database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (PUBLISHING, text))
-            else:
-                database.execute("DELETE FROM note WHERE name = ?", (PUBLISHING,))
         return revision
-
-    def published(self) -> None:
-        """The newest revision has taken its place. Raises Unwritable.
-
-        It is synced with what is recorded next: until then the file itself shows it.
-        """
-        with self._transaction(is_synced=False) as database:
-            database.execute("DELETE FROM note WHERE name = ?", (PUBLISHING,))
-
-    def being_published(self) -> tuple[int, dict[str, int]]:
-        """The revision that is noted as such, and what `append` was told; (0, {}) if none is."""
-        found = json.loads(self.note(PUBLISHING) or "{}")
-        return found.get("revision", 0), found.get("replaces", {})
 
     def withdraw(self, number: int) -> None:
         """Take back the newest revision, which was recorded but could not be published."""

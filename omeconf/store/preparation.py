@@ -6,12 +6,13 @@ What only computes, or only waits for the disk, goes to threads beside the write
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
 from omeconf.core.snapshot import Snapshot, digest
 from omeconf.errors import NotFound, Unwritable
+from omeconf.store.beside import start
 from omeconf.store.disk import Folder
 from omeconf.store.publish import Prepared, Publisher
 
@@ -24,13 +25,16 @@ LONG = 1 << 16
 class Preparation:
     """Prepares to publish snapshots in one folder."""
 
-    def __init__(self, folder: Folder, publisher: Publisher, beside: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Folder, publisher: Publisher, beside: Executor) -> None:
         self.folder = folder
         self.publisher = publisher
         self.beside = beside
 
     def prepare(self, old: Snapshot, new: Snapshot) -> list[Prepared]:
-        """Write what has to be written so that new is on disk, beside old. Raises Unwritable."""
+        """Write what has to be written so that new is on disk, beside old, synced.
+
+        Raises Unwritable; then nothing is left.
+        """
         changed = self.to_write(old, new)
         return self.publisher.prepare(
             {file: new.files.get(file) for file in changed},
@@ -41,10 +45,7 @@ class Preparation:
 
     def begin(self, work: Callable[[], T], *, is_beside: bool) -> Callable[[], T]:
         """What gives the result of some work: done at once, or beside the writer."""
-        if is_beside:
-            return self.beside.submit(work).result
-        found = work()
-        return lambda: found
+        return start(self.beside if is_beside else None, work).result
 
     def to_write(self, old: Snapshot, new: Snapshot) -> list[str]:
         """Files that must be written, created or removed, so that new is on disk.

@@ -3,18 +3,20 @@
 The order is the promise; nothing is answered before the last step:
 
 1. the new bytes are written beside the file under a name that no include matches, and synced;
-   then the name holds their digest, so that after a crash ours are told from what was displaced;
-   by now the revision is on record;
+   then the name holds their digest, so that after a crash ours are told from what was displaced,
+   and the folder is synced; only now may the revision go on record, since a power cut could
+   leave the record and nothing else of it;
 2. both are exchanged in one step, so that the file is never missing, empty or half written;
 3. what was displaced is looked at: if it is not what the edit was made on, or somebody still
    has it open for writing, it is exchanged back, and nothing has changed;
-4. the folder is synced, and the displaced file removed.
+4. the folder is synced.
 
-A new file is linked to its name, which fails if there is one; one that goes is moved aside, looked
-at, and removed last. Where a file cannot be exchanged (it is mounted as a single file, or its owner
-could not be kept) it is written in place, behind a journal with its old and its new bytes: the
-engine could then read a half-written file, but after a crash it is completed. A failed fsync is
-never repeated on the same file: the temporary goes, and the caller is told.
+The displaced file is removed after the answer. A new file is linked to its name, which fails if
+there is one; one that goes is moved aside, looked at, and removed last. Where a file cannot be
+exchanged (it is mounted as a single file, or its owner could not be kept) it is written in place,
+behind a journal with its old and its new bytes: the engine could then read a half-written file,
+but after a crash it is completed. A failed fsync is never repeated on the same file: the
+temporary goes, and the caller is told.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from omeconf.core.snapshot import digest
 from omeconf.errors import Busy, Conflict, Unwritable
 from omeconf.store import steps
+from omeconf.store.beside import start
 from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, translated
 
 _OURS = re.compile(
@@ -84,10 +87,13 @@ class Prepared:
     way: Way
     stamp: tuple[int, int, int, int] | None = None
     """Device, inode, size and time of writing of the new file; None if they are not known."""
-    replaces: int = 0
-    """When the file was written whose place it takes: in ns since the epoch."""
     writing: Writing | None = None
     """None once the new bytes are synced."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its name says that the new bytes are synced: else nothing was displaced."""
+        return self.temporary.suffix != UNFINISHED
 
     def finish(self) -> None:
         """Wait until the new bytes are synced, and give them the name that says so.
@@ -175,10 +181,8 @@ class Publisher:
         is_included: Callable[[str], bool],
         digests: Mapping[str, Callable[[], str]] | None = None,
     ) -> list[Prepared]:
-        """Write new bytes beside the old. Raises Unwritable; then nothing is left.
-
-        Several are synced, with their names. A single one may still be on its way to the disk, so
-        that the caller can have its record written meanwhile (`publish` waits for both).
+        """Write new bytes beside the old, synced with their names. Raises Unwritable; then nothing
+        is left.
 
         is_included tells whether an include would take a file of that path for its own: such
         a name is avoided, since the engine would load it. None is for no such file. digests give
@@ -189,7 +193,9 @@ class Publisher:
             for file, data in new.items():
                 known = (digests or {}).get(file)
                 prepared.append(self._prepare(file, data, base[file], is_included, known))
-            self._finish(prepared)
+            for each in prepared:
+                with translated(f"cannot write {each.file}"):
+                    each.finish()
             with translated("cannot sync the configuration folder"):
                 for folder in {each.temporary.parent for each in prepared}:
                     steps.sync_folder(folder)
@@ -207,7 +213,6 @@ class Publisher:
         """
         done: list[Prepared] = []
         try:
-            self._finish(prepared)
             for each in prepared:
                 with translated(f"cannot publish {each.file}"):
                     if each.base is not None and steps.is_open_for_writing(each.target):
@@ -248,7 +253,7 @@ class Publisher:
                 continue
             each.give_up()
             with suppress(OSError):
-                if each.way in (Way.EXCHANGE, Way.REMOVE):
+                if each.is_whole and each.way in (Way.EXCHANGE, Way.REMOVE):
                     data = each.temporary.read_bytes()
                     ours = (each.base, each.new or b"", _bytes(each.target))
                     if data not in ours:
@@ -393,12 +398,14 @@ class Publisher:
         # where a file goes, an empty one tells of it after a crash
         with translated(f"cannot write {file}"):
             try:
-                found = steps.begin_new(unfinished, new or b"", None if way is Way.REMOVE else like)
+                handle = steps.begin_new(
+                    unfinished, new or b"", None if way is Way.REMOVE else like
+                )
             except PermissionError:
                 if way is not Way.EXCHANGE or new is None or base is None:
                     raise
                 return self._prepare_in_place(file, target, new, base)
-        return self._syncing(Prepared(file, target, unfinished, base, new, way), found, name)
+        return self._syncing(Prepared(file, target, unfinished, base, new, way), handle, name)
 
     def _prepare_in_place(self, file: str, target: Path, new: bytes, base: bytes) -> Prepared:
         if self.journals is None:
@@ -413,32 +420,14 @@ class Publisher:
             journal = self.journals / name
             unfinished = self.journals / f"{name}{UNFINISHED}"
             data = json.dumps(head).encode() + b"\n" + base + new
-            found = steps.begin_new(unfinished, data, None)
+            handle = steps.begin_new(unfinished, data, None)
         prepared = Prepared(file, target, unfinished, base, new, Way.IN_PLACE)
-        return self._syncing(prepared, found, lambda: journal)
+        return self._syncing(prepared, handle, lambda: journal)
 
-    def _syncing(
-        self, prepared: Prepared, written: tuple[int, int], name: Callable[[], Path]
-    ) -> Prepared:
+    def _syncing(self, prepared: Prepared, handle: int, name: Callable[[], Path]) -> Prepared:
         """Have what was written synced, beside us if that is to be had."""
-        handle, prepared.replaces = written
-        syncing: Future[None] = Future()
-        if self.beside is not None:
-            syncing = self.beside.submit(os.fsync, handle)
-        else:
-            try:
-                os.fsync(handle)
-            except OSError as error:
-                syncing.set_exception(error)
-            else:
-                syncing.set_result(None)
-        prepared.writing = Writing(handle, syncing, name)
+        prepared.writing = Writing(handle, start(self.beside, partial(os.fsync, handle)), name)
         return prepared
-
-    def _finish(self, prepared: Iterable[Prepared]) -> None:
-        for each in prepared:
-            with translated(f"cannot write {each.file}"):
-                each.finish()
 
     def _unfinished(self, target: Path, file: str, is_included: Callable[[str], bool]) -> Path:
         """Where to write new bytes: a name that becomes a temporary's, with their digest."""

@@ -64,8 +64,7 @@ class Recovery:
         before: Files = self._parent_files(head) if head else {}
         self._journals(files)
         left = list(self.publisher.leftovers(sorted({*files, *before})))
-        being_published, replaces = self.history.being_published()
-        if not left and not being_published:
+        if not left:
             return
         ours = {
             each.file: each
@@ -85,26 +84,12 @@ class Recovery:
             if can_finish:
                 log.warning("finishing revision %d, which a crash cut off", head.revision.number)
                 self._finish(changed, ours, files)
-            elif any(f in ours for f in changed) or (
-                being_published == head.revision.number
-                and all(self._was_never_replaced(f, before, replaces) for f in changed)
-            ):
+            elif any(f in ours for f in changed):
                 log.warning("undoing revision %d, which a crash cut off", head.revision.number)
                 self._undo(changed, left, files, before)
                 self.history.withdraw(head.revision.number)
                 files = before
         self._clear(left, files, before)
-        if being_published:
-            self.history.published()
-
-    def _was_never_replaced(self, file: str, before: Files, replaces: Mapping[str, int]) -> bool:
-        """Whether a file is the one that a publication was to replace, which never came to that.
-
-        The same bytes, written at the same time: else somebody has brought them back since.
-        """
-        return self._bytes(file) == before.get(file) and self.folder.written(file) == replaces.get(
-            file, -1
-        )
 
     def _finish(self, changed: list[str], ours: Mapping[str, Leftover], files: Files) -> None:
         for file in changed:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from omeconf.errors import (
     Stale,
     Unwritable,
 )
+from omeconf.store.beside import start
 from omeconf.store.disk import Folder
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
@@ -530,10 +530,14 @@ class Repository:
     def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
         """The head that a change can be made on now; wanted: it must have that number.
 
-        is_fresh: what lies on disk was just looked at.
+        is_fresh: what lies on disk was just looked at. What a revision made since then has left
+        to be done is done first.
         Raises Drift (files are broken, away or held), Stale, NotReady, or Unwritable.
         """
-        if not is_fresh:
+        if is_fresh:
+            self._tidy()
+            self._withdraw()
+        else:
             self.adopt(is_thorough=False)
         head = self.view()
         if self.held is not None:
@@ -563,11 +567,8 @@ class Repository:
         origin: Origin,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        replaces = {each.file: each.replaces for each in prepared if each.writing is not None}
         try:
-            revision = self._record(
-                checked, origin, candidate.author, candidate.message, reverts, replaces
-            )
+            revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
         except BaseException:
             self.publisher.discard(prepared)
             raise
@@ -583,23 +584,21 @@ class Repository:
             raise
         self.head = Head(revision, checked)
         self.looking.wrote(checked.snapshot, prepared)
-        self._displaced = prepared
+        self._displaced += prepared
         self.afterwards(self._tidy)
         return self.head
 
     def _tidy(self) -> None:
-        """What remains to be done once a revision is in its place for good: at the latest when
+        """Remove what a revision displaced, once it is in its place for good: at the latest when
         something else begins.
         """
         displaced, self._displaced = self._displaced, []
         if not displaced:
             return
-        with suppress(Unwritable):  # the next revision takes the note away
-            self.history.published()
         if sum(len(each.base or b"") for each in displaced) < LARGE:
             self.publisher.clear(displaced)
         else:  # to give a large file's blocks back takes a while
-            self._beside.submit(self.publisher.clear, displaced)
+            start(self._beside, partial(self.publisher.clear, displaced))
 
     def _withdraw(self) -> None:
         self._keep(self.publisher.undo_rest())
@@ -635,7 +634,6 @@ class Repository:
         author: str,
         message: str,
         reverts: tuple[int, ...] = (),
-        replaces: Mapping[str, int] | None = None,
     ) -> Revision:
         snapshot = checked.snapshot
         is_first = self.head is None or not self.head.revision.number
@@ -651,7 +649,6 @@ class Repository:
             base=None if before is None else before.files,
             patches=None if before is None else snapshot.patches_from(before),
             reverts=reverts,
-            replaces=replaces,
         )
 
 

@@ -29,15 +29,17 @@ _BLOCK = 512
 # -- writing -------------------------------------------------------------------------------
 
 
-def begin_new(path: Path, data: bytes, like: Path | None) -> tuple[int, int]:
-    """The bytes in a new file, not synced; its descriptor, and when `like` was written, in ns.
+def begin_new(path: Path, data: bytes, like: Path | None) -> int:
+    """The bytes in a new file, not synced; its descriptor.
 
     like: whose owner, mode and so on it gets. What was made is removed if anything fails.
     """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _write_all(handle, data)
-        return handle, 0 if like is None else _copy_attributes(like, handle)
+        if like is not None:
+            _copy_attributes(like, handle)
+        return handle
     except BaseException:
         os.close(handle)
         path.unlink(missing_ok=True)
@@ -82,17 +84,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _copy_attributes(like: Path, handle: int) -> int:
-    """Owner, mode and extended attributes (ACL, SELinux label) as a file, or its folder, has.
-
-    Gives when it was written, in ns.
-    """
+def _copy_attributes(like: Path, handle: int) -> None:
+    """Owner, mode and extended attributes (ACL, SELinux label) as a file, or its folder, has."""
     old, new = like.stat(), os.fstat(handle)
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         os.fchown(handle, old.st_uid, old.st_gid)
     if stat.S_ISDIR(old.st_mode):
         os.fchmod(handle, stat.S_IMODE(old.st_mode) & 0o666)
-        return old.st_mtime_ns
+        return
     os.fchmod(handle, stat.S_IMODE(old.st_mode))
     for name in os.listxattr(like):
         try:
@@ -100,7 +99,6 @@ def _copy_attributes(like: Path, handle: int) -> int:
         except OSError:
             if name.startswith(("user.", "system.")):
                 raise
-    return old.st_mtime_ns
 
 
 # -- exchanging ----------------------------------------------------------------------------

@@ -195,6 +195,30 @@ def test_leases_are_given_back(publisher: Publisher) -> None:
         assert fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_UNLCK
 
 
+def test_new_bytes_that_cannot_be_read_back(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never whole is removed unread: a disk that refused to sync it may not give it."""
+    (publisher.folder / "b.xml").write_bytes(b"b")
+    real = Path.read_bytes
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def read_bytes(path: Path) -> bytes:
+        if path.suffix == ".part":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(Unwritable, match="input/output error"):
+        prepare(
+            publisher, {"Server.xml": b"new", "b.xml": None}, {"Server.xml": b"old", "b.xml": b"b"}
+        )
+    assert listing(publisher) == ["Server.xml", "b.xml"]
+
+
 def test_two_saves_around_the_exchange(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import sqlite3
@@ -304,31 +303,10 @@ def test_crash_before_the_exchange(repository: Repository, tmp_path: Path) -> No
     again.close()
 
 
-def test_crash_while_the_new_bytes_were_on_their_way(
-    repository: Repository, tmp_path: Path
-) -> None:
-    """A temporary that was not whole yet goes, and the record of its revision too."""
-    written = (repository.folder.path / "Server.xml").stat().st_mtime_ns
-    again = crashed(repository, tmp_path, live=NEW, temporary=b"", part=".omeconf-x-1-2-3.part")
-    assert history(again) == [MINIMAL.encode(), NEW], "it was published, and noted so"
-    with again.history._transaction() as database:
-        note = {"revision": 2, "replaces": {"Server.xml": written}}
-        database.execute("INSERT INTO note VALUES ('publishing', ?)", (json.dumps(note),))
-    again.close()
-    conf = repository.folder.path
-    (conf / "Server.xml").write_text(MINIMAL)
-    os.utime(conf / "Server.xml", ns=(written, written))
-    (conf / ".omeconf-x-1-2-3.part").write_bytes(NEW)
-    again = opened(tmp_path)
-    assert history(again) == [MINIMAL.encode()]
-    assert list(conf.iterdir()) == [conf / "Server.xml"]
-    again.close()
-
-
 def test_new_bytes_that_do_not_reach_the_disk(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sync that fails while the record is written: neither is there, and the next edit works."""
+    """If their sync fails, nothing is recorded, nothing is left, and the next edit works."""
     real, broken = os.fsync, [True]
 
     def fsync(handle: int) -> None:
@@ -356,10 +334,33 @@ def test_what_nobody_waits_for(repository: Repository) -> None:
     for work in later:
         work()
     wait_for(lambda: names(repository.folder.path) == ["Server.xml"])
-    assert repository.history.being_published() == (0, {})
     repository.commit(segment(5))
     repository.commit(segment(7))
     assert len(names(repository.folder.path)) <= 2, "no more than one waits"
+
+
+def test_no_threads_beside(repository: Repository) -> None:
+    """An edit needs none; no file is left, in the folder or open."""
+    repository._beside.shutdown()
+    for value in (4, 5):
+        repository.commit(segment(value))
+    assert live(repository) == MINIMAL.replace(">6<", ">5<")
+    conf = repository.folder.path
+    assert names(conf) == ["Server.xml"]
+    handles = [os.path.realpath(handle) for handle in Path("/proc/self/fd").iterdir()]
+    assert not [each for each in handles if each.startswith(f"{conf}/")]
+
+
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "to be looked at"])
+def test_two_revisions_in_one_turn(repository: Repository, is_fresh: bool) -> None:
+    """What both displaced goes: also where the second needs no look at the disk."""
+    later: list[Callable[[], None]] = []
+    repository.afterwards = later.append
+    for value in (4, 5):
+        repository.commit(segment(value), is_fresh=is_fresh)
+    for work in later:
+        work()
+    wait_for(lambda: names(repository.folder.path) == ["Server.xml"], "what was displaced to go")
 
 
 def test_crash_after_the_exchange(repository: Repository, tmp_path: Path) -> None:
@@ -689,8 +690,9 @@ def test_a_manual_edit_that_cannot_be_recorded(
     assert live(repository) == MINIMAL.replace("1935", "1936").replace(">6<", ">4<")
 
 
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "to be looked at"])
 def test_a_record_that_cannot_be_withdrawn(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, is_fresh: bool
 ) -> None:
     """It is withdrawn as soon as that works, before anything else."""
 
@@ -704,7 +706,7 @@ def test_a_record_that_cannot_be_withdrawn(
             repository.commit(segment(4))
         with pytest.raises(Unwritable):
             repository.commit(segment(4))
-    assert repository.commit(segment(5)).revision.number == 2
+    assert repository.commit(segment(5), is_fresh=is_fresh).revision.number == 2
     wait_for(lambda: not list(repository.folder.path.glob(".omeconf*")), "what lies about to go")
 
 

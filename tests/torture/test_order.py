@@ -78,7 +78,9 @@ def trace_edit(plant: Plant) -> list[Call]:
 
 @every_shape
 def test_order(zygote: Zygote, tmp_path: Path, shape: str) -> None:
-    """New files synced, revision synced, files exchanged, folders synced; then the answer."""
+    """New files and their names synced, revision recorded and synced, files exchanged, folders
+    synced; then the answer, and what was displaced goes.
+    """
     plant = Plant(zygote, tmp_path, SHAPES[shape])
     order = Order(trace_edit(plant))
     old, new = plant.states[1 - plant.now], plant.states[plant.now]
@@ -95,9 +97,8 @@ def test_order(zygote: Zygote, tmp_path: Path, shape: str) -> None:
             written = order.then("write", rf"<{part}>")
             synced = order.then("fsync", rf"<{part}>\) += 0", written)
             renamed = order.then("rename", rf'"{part}"', synced)
-            if len(old) > 1:  # a single file's record may be written while its bytes are synced
-                named = order.then("fsync", rf"<{folder}>\) += 0", renamed)
-                assert named.ended < logged.began, "recorded before its bytes were on disk"
+            named = order.then("fsync", rf"<{folder}>\) += 0", renamed)
+            assert named.ended < logged.began, "recorded before its bytes were on disk"
         if old[file] is None:
             live = order.then("link", rf'"{folder}/{name}"\) += 0', recorded)
         elif new[file] is None:
