@@ -25,6 +25,8 @@ COMMON = 8
 """An option of so many commands is told once."""
 ENVIRONMENT = {
     "OMECONF_SOCKET": "The daemon's socket, where no --socket is given.",
+    "VISUAL": "The editor of `edit`.",
+    "EDITOR": "The same, where VISUAL is not set; without both the first one found.",
     "RUNTIME_DIRECTORY": "The folder of the socket, /run/omeconf unless set; systemd sets it.",
     "STATE_DIRECTORY": "Where the daemon keeps its history, /var/lib/omeconf unless set.",
     "NOTIFY_SOCKET": "Where `serve` tells systemd how it is.",
@@ -44,6 +46,7 @@ EXAMPLES = {
     "omeconf diff head disk": "What is not right yet in the file that somebody is editing?",
     "omeconf app set default/live publishers.llhls.segmentDuration=4": "Change one value of one "
     "application; only that application restarts.",
+    "omeconf edit default/live": "Edit one application as XML; it is checked before it is saved.",
     "omeconf set Bind/Providers/RTMP/Port=1936 --dry-run": "What would change, and what restart?",
     "omeconf rollback 41 --confirm 60": "Take up an old state, and have it taken back after a "
     "minute unless `omeconf confirm` is called.",

@@ -66,6 +66,8 @@ ELEMENT = Completed(offers.elements)
 """An element of the XSD: a path or its end, in XML or JSON names."""
 PATH = Completed(members.of_the_configuration(""))
 """An element of the configuration as it is now: ``Bind/Providers/RTMP``."""
+APP_OR_PATH = Completed(members.of_an_editor)
+"""What can be edited by itself: ``default/live``, ``Bind/Providers``."""
 PATH_VALUE = Completed(members.of_the_configuration("="))
 """A value anywhere: ``Bind/Providers/RTMP/Port=1936``."""
 KEY = Completed(members.of_an_application(""))

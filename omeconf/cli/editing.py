@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from omeconf.cli.completing import APP_OR_PATH
 from omeconf.cli.options import YES, client, of_change
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[APP]")
+@click.argument("name", required=False, type=APP_OR_PATH, metavar="[APP]")
 @click.option("--file", metavar="NAME", help="An included file, instead of Server.xml.")
 @YES
 @of_change

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from omeconf.cli.offers import config, meaning, named, release
+from omeconf.cli.offers import applications, config, meaning, named, release
 
 if TYPE_CHECKING:
     from omeconf.core.schema import Item
@@ -42,6 +42,12 @@ def of_an_application(end: str) -> Callable[[click.Context, str], Offers]:
 def of_the_configuration(end: str) -> Callable[[click.Context, str], Offers]:
     """``Bind/Providers/RTMP/Port=1936``, from Server down; items of lists by their names."""
     return lambda ctx, begun: _by_path(_server(ctx), begun, end)
+
+
+def of_an_editor(ctx: click.Context, begun: str) -> Offers:
+    """An application, or an element of the configuration as it is now."""
+    yield from applications(ctx, begun)
+    yield from _by_path(_server(ctx), begun, "")
 
 
 def _server(ctx: click.Context) -> Root:

@@ -224,6 +224,8 @@ def test_paths_and_values(shell: Shell, begun: str, offered: list[str]) -> None:
         ("app set default/app Publishers/LLHLS/SegmentDuration=", ["5", "10.0"]),
         ("app set default/app --unset publishers.ll", ["publishers.llhls", "publishers.llhls."]),
         ("app get default/app publishers.llhls.segmentD", ["publishers.llhls.segmentDuration"]),
+        ("edit default/o", ["default/other"]),
+        ("edit Bind/Prov", ["Bind/Providers", "Bind/Providers/"]),
         ("app add def", ["default/"]),
         ("app add default/new --from default/o", ["default/other"]),
         ("set Bind/Providers/RTMP/Port=", ["1935", "1935/tcp"]),
