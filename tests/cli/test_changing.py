@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import LISTENING, app_path
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, wait_for
 
 SEGMENT = "publishers.llhls.segmentDuration"
 RESTARTED = "restart application default/app"
@@ -134,6 +134,7 @@ def test_app_add(daemon: Daemon) -> None:
     assert found["providers"]
     commented = daemon.text.replace("<Type>live</Type>", "<Type>live</Type> <!-- mine -->", 1)
     daemon.write(commented)
+    wait_for(lambda: json.loads(daemon.cli("status", "--json").stdout)["revision"]["head"] == 3)
     copied = daemon.cli("app", "add", "default/copy", "--from", "default/app", f"{SEGMENT}=2")
     assert copied.returncode == 0, copied.stderr
     first = daemon.cli("app", "get", "default/app", "--as", "xml").stdout
