@@ -30,8 +30,10 @@ def by_hand(daemon: Daemon, old: str, new: str) -> None:
 
 
 def break_it(daemon: Daemon) -> None:
-    """A manual edit that cannot be taken up."""
-    daemon.write(daemon.text.replace("<LLHLS>", "<LLHLS><Oops/>"))
+    """A manual edit that cannot be taken up, whole from the first moment."""
+    beside = daemon.base / "broken.xml"
+    beside.write_text(daemon.text.replace("<LLHLS>", "<LLHLS><Oops/>"))
+    beside.replace(daemon.server_xml)
     wait_for(lambda: daemon.status()["drift"], "the drift")
 
 

@@ -73,6 +73,7 @@ def trace_edit(plant: Plant) -> list[Call]:
     )  # fmt: skip
     plant.edit()
     wait_for(lambda: not plant.daemon.litter())
+    wait_for(lambda: "unlink" in trace.out.read_text(errors="replace"), "its end in the trace")
     return calls_in(trace.stop())
 
 
