@@ -83,10 +83,12 @@ def trace_edit(plant: Plant) -> list[Call]:
     one, other = plant.states
     changed = sum(one[file] != other[file] for file in one)
 
-    def removed() -> int:
-        return sum(call.name == "unlink" for call in calls_in(traced())[before:])
+    def is_whole() -> bool:
+        calls = calls_in(traced())[before:]
+        removed = sum(call.name == "unlink" for call in calls)
+        return removed >= changed and any('"HTTP/1.1 200' in call.text for call in calls)
 
-    wait_for(lambda: removed() >= changed, "its end in the trace")
+    wait_for(is_whole, "its end in the trace")
     return calls_in(trace.stop())[before:]
 
 
