@@ -73,20 +73,22 @@ def trace_edit(plant: Plant) -> list[Call]:
     )  # fmt: skip
     plant.daemon.get("/omeconf/v1/status")  # the writer has nothing left to do behind that
 
-    def traced() -> str:
-        return trace.out.read_text(errors="replace")
+    def traced() -> list[Call]:
+        return calls_in(trace.out.read_text(errors="replace"))
 
-    wait_for(lambda: '"HTTP/1.1 200' in traced(), "its answer in the trace")
-    before = len(calls_in(traced()))
+    def has_answered(calls: list[Call]) -> bool:
+        return any('"HTTP/1.1 200' in call.text for call in calls)
+
+    wait_for(lambda: has_answered(traced()), "its answer in the trace")
+    before = len(traced())
     plant.edit()
     wait_for(lambda: not plant.daemon.litter())
     one, other = plant.states
     changed = sum(one[file] != other[file] for file in one)
 
     def is_whole() -> bool:
-        calls = calls_in(traced())[before:]
-        removed = sum(call.name == "unlink" for call in calls)
-        return removed >= changed and any('"HTTP/1.1 200' in call.text for call in calls)
+        calls = traced()[before:]
+        return sum(call.name == "unlink" for call in calls) >= changed and has_answered(calls)
 
     wait_for(is_whole, "its end in the trace")
     return calls_in(trace.stop())[before:]
