@@ -122,6 +122,7 @@ def test_revisions(shell: Shell) -> None:
     assert shell.bash("omeconf rollback 1 --base 2") == ["2"]
 
 
+@pytest.mark.long
 def test_states_or_files(shell: Shell) -> None:
     """diff takes a state, a revision, or else a file."""
     assert shell.bash("omeconf diff h") == ["head", "healthy"]
@@ -130,6 +131,7 @@ def test_states_or_files(shell: Shell) -> None:
     assert shell.bash("omeconf check Serv") == ["compopt default"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begun", "offered"),
     [
@@ -151,6 +153,7 @@ def test_elements(alone: Shell, begun: str, offered: list[str]) -> None:
     assert "0.16.5" not in lines
 
 
+@pytest.mark.long
 def test_elements_of_a_release(alone: Shell) -> None:
     """Those of the release that the line names."""
     assert "LLDASH" not in alone.bash("omeconf schema LLD")
@@ -170,6 +173,7 @@ def test_applications(shell: Shell) -> None:
     assert shell.bash("omeconf app list ") == ["default", r"two\ words"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begun", "offered"),
     [
@@ -191,6 +195,7 @@ def test_keys_and_values(alone: Shell, begun: str, offered: list[str]) -> None:
     assert ("compopt nospace" in found) == any(each[-1] in ".=" for each in offered)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begun", "offered"),
     [
@@ -238,6 +243,7 @@ def test_as_it_is_now(shell: Shell, line: str, offered: list[str]) -> None:
     assert [each for each in found if each != "compopt nospace"] == offered
 
 
+@pytest.mark.long
 def test_places(shell: Shell) -> None:
     """The same without values; an object is whole by itself, or goes on."""
     found = shell.bash("omeconf get Bind/Prov")
@@ -247,6 +253,7 @@ def test_places(shell: Shell) -> None:
 BINDING = r"""bind -x '"\C-xd": printf %s "$READLINE_LINE" > dump && mv dump dumped'"""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "result"),
     [
@@ -279,6 +286,7 @@ WIDGET = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 @pytest.mark.parametrize(
     ("line", "result"),
@@ -299,6 +307,7 @@ def test_typed_in_zsh(shell: Shell, line: str, result: str) -> None:
     assert found.rstrip() == result.rstrip()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 def test_fish(shell: Shell) -> None:
     """fish shows what it is offered, with what each is for."""
@@ -330,6 +339,7 @@ def test_without_a_daemon(alone: Shell) -> None:
     assert "Bind/Providers/RTMP/Port=" in alone.bash("omeconf set Bind/Providers/RTMP/P")
 
 
+@pytest.mark.long
 def test_a_daemon_that_hangs(tmp_path: Path) -> None:
     """Nothing is offered, and the shell has its prompt again, before the test's deadline."""
     silent = tmp_path / "silent.sock"
@@ -339,6 +349,7 @@ def test_a_daemon_that_hangs(tmp_path: Path) -> None:
         assert Shell(tmp_path, silent).bash("omeconf rollback ") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", [
     "omeconf", "omeconf nonsense ", "omeconf schema 'a\\", 'omeconf diff "', "omeconf \x01 $(x",
     "omeconf schema --engine 9.9 ", "omeconf set [", "omeconf app set default/app =",

@@ -53,6 +53,7 @@ def test_a_good_edit(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+@pytest.mark.long
 def test_what_the_editor_gets(daemon: Daemon, tmp_path: Path) -> None:
     """An element comes as it is in the file, in a file named *.xml that only its owner may read."""
     editor, before = Editor(tmp_path, "true"), daemon.text
@@ -67,6 +68,7 @@ def test_what_the_editor_gets(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 def test_the_whole_file(daemon: Daemon, tmp_path: Path) -> None:
     """Without a name it is all of Server.xml, byte for byte."""
     editor, before = Editor(tmp_path, FIVE), daemon.text
@@ -79,6 +81,7 @@ def test_the_whole_file(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.text == before.replace(">6<", ">5<")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "begins"),
     [
@@ -99,6 +102,7 @@ def test_any_element(daemon: Daemon, tmp_path: Path, name: str, begins: str) -> 
     assert daemon.text.replace(comment, "") == before
 
 
+@pytest.mark.long
 def test_names_that_are_not_clear(daemon: Daemon, tmp_path: Path) -> None:
     """What is not there, or is there twice, is told, and no editor is opened."""
     host = daemon.text[daemon.text.index("<VirtualHost>") : daemon.text.index("</VirtualHosts>")]
@@ -120,6 +124,7 @@ def test_names_that_are_not_clear(daemon: Daemon, tmp_path: Path) -> None:
     assert edit(daemon, editor, "second/app").returncode == 0
 
 
+@pytest.mark.long
 def test_dry_run(daemon: Daemon, tmp_path: Path) -> None:
     """It shows what it would do, and keeps the text, since nothing else has it."""
     editor, before = Editor(tmp_path, FIVE), daemon.text
@@ -132,6 +137,7 @@ def test_dry_run(daemon: Daemon, tmp_path: Path) -> None:
     assert (daemon.text, number(daemon)) == (before, 1)
 
 
+@pytest.mark.long
 def test_message_and_edit_again(daemon: Daemon, tmp_path: Path) -> None:
     """At the question, a message can be given, and the editor be opened again on the same text."""
     editor = Editor(tmp_path, FIVE, sed("s/>5</>4</"))
@@ -150,6 +156,7 @@ def test_message_and_edit_again(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.get("/omeconf/v1/revisions/2")["message"] == "kürzer"
 
 
+@pytest.mark.long
 def test_confirm(daemon: Daemon, tmp_path: Path) -> None:
     """With a deadline it says how it is kept; then others wait for that before they edit."""
     editor = Editor(tmp_path, FIVE)
@@ -188,6 +195,7 @@ def test_an_error_is_repaired(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+@pytest.mark.long
 def test_an_error_and_quit(daemon: Daemon, tmp_path: Path) -> None:
     """The text is kept and named, nothing is committed, and the exit status says so."""
     editor, before = Editor(tmp_path, BROKEN), daemon.text
@@ -229,6 +237,7 @@ def test_nobody_can_be_asked(daemon: Daemon, tmp_path: Path) -> None:
     assert (daemon.text, number(daemon)) == (before, 1)
 
 
+@pytest.mark.long
 def test_a_good_edit_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
     """Without --yes and without a terminal nothing is committed, and --yes is named."""
     editor = Editor(tmp_path, FIVE)
@@ -239,6 +248,7 @@ def test_a_good_edit_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 def test_no(daemon: Daemon, tmp_path: Path) -> None:
     """Who does not want it after all has the text still."""
     editor = Editor(tmp_path, FIVE)
@@ -251,6 +261,7 @@ def test_no(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 def test_interrupted(daemon: Daemon, tmp_path: Path) -> None:
     """Ctrl-C at the question, or while the editor is open, commits nothing and keeps the text."""
     for name, step in (("asked", FIVE), ("open", f"{FIVE}; {HOLD}")):
@@ -269,6 +280,7 @@ def test_interrupted(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 def test_the_editor_fails(daemon: Daemon, tmp_path: Path) -> None:
     """Nothing is committed; what was written is kept, and what was not leaves no file."""
     for name, step, is_kept in (
@@ -285,6 +297,7 @@ def test_the_editor_fails(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 def test_an_editor_that_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
     """What cannot be run is named, without a traceback."""
     editor = Editor(tmp_path)
@@ -297,6 +310,7 @@ def test_an_editor_that_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+@pytest.mark.long
 def test_no_editor_at_all(daemon: Daemon, tmp_path: Path) -> None:
     """Where none is named and none is found, it is said how to name one."""
     nowhere = {"PATH": "/nowhere", "EDITOR": "", "OMECONF_SOCKET": str(daemon.socket)}
@@ -305,6 +319,7 @@ def test_no_editor_at_all(daemon: Daemon, tmp_path: Path) -> None:
         assert terminal.ends() == 2
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full(daemon: Daemon, tmp_path: Path) -> None:
     """If the text cannot be written for the editor, that is told, and the editor is not opened."""
     editor = Editor(tmp_path, FIVE)
@@ -318,6 +333,7 @@ def test_a_disk_that_is_full(daemon: Daemon, tmp_path: Path) -> None:
     assert "Traceback" not in terminal.shown
 
 
+@pytest.mark.long
 def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     """What is taken back since the engine does not take it is kept as text."""
     (tmp_path / "fail").touch()
@@ -329,6 +345,7 @@ def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.text == before
 
 
+@pytest.mark.long
 def test_a_closed_pipe(daemon: Daemon, tmp_path: Path) -> None:
     """If whoever read the diff is gone, nothing is committed and the text is kept."""
     editor = Editor(tmp_path, FIVE)
@@ -342,6 +359,7 @@ def test_a_closed_pipe(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
 def test_a_member_of_the_group() -> None:
     """May edit applications; that the rest is not theirs is told before the editor is opened."""
@@ -390,6 +408,7 @@ def test_an_edit_elsewhere_in_the_file(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.calls == 1
 
 
+@pytest.mark.long
 def test_an_edit_beside_the_element(daemon: Daemon, tmp_path: Path) -> None:
     """What is changed beside the element is no concern of it, but its errors are where they are."""
     editor = Editor(tmp_path, f"{HOLD}{BROKEN}", REPAIRED)
@@ -409,6 +428,7 @@ def test_an_edit_beside_the_element(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.text == theirs.replace(">6<", ">5<")
 
 
+@pytest.mark.long
 def test_an_edit_elsewhere_in_the_element(daemon: Daemon, tmp_path: Path) -> None:
     """It is merged, and with --yes committed without a question."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}")
@@ -458,6 +478,7 @@ def test_an_edit_of_the_same_line(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.kept == []
 
 
+@pytest.mark.long
 def test_the_same_edit_by_both(daemon: Daemon, tmp_path: Path) -> None:
     """Whoever comes second has nothing to commit."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}")
@@ -472,6 +493,7 @@ def test_the_same_edit_by_both(daemon: Daemon, tmp_path: Path) -> None:
     assert (number(daemon), editor.kept) == (2, [])
 
 
+@pytest.mark.long
 def test_a_conflict_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
     """The text is kept with the marks, and the exit status is that of who comes too late."""
     editor = Editor(tmp_path, "sed -i 's/>6</>3</' \"$CONF\"\n" + FIVE)
@@ -484,6 +506,7 @@ def test_a_conflict_and_nobody_to_ask(daemon: Daemon, tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.long
 def test_a_manual_edit_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     """What somebody saves by hand is a revision like another, and merged."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}")
@@ -498,6 +521,7 @@ def test_a_manual_edit_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.text == theirs.replace(">6<", ">5<")
 
 
+@pytest.mark.long
 def test_a_broken_file_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     """It is told, with its error; once it is repaired, trying again does it."""
     editor, before = Editor(tmp_path, f"{HOLD}{FIVE}"), daemon.text
@@ -518,6 +542,7 @@ def test_a_broken_file_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.text == before.replace(">6<", ">5<")
 
 
+@pytest.mark.long
 def test_hold_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     """While files are held nothing is committed; quitting keeps the text, with exit status 4."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}", "true")
@@ -535,6 +560,7 @@ def test_hold_meanwhile(daemon: Daemon, tmp_path: Path) -> None:
     assert "`omeconf resume`" in run.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["deleted", "renamed"])
 def test_an_application_that_is_gone(daemon: Daemon, tmp_path: Path, how: str) -> None:
     """It is told, the text is kept, and the application does not come back."""
@@ -553,6 +579,7 @@ def test_an_application_that_is_gone(daemon: Daemon, tmp_path: Path, how: str) -
     assert daemon.text == theirs
 
 
+@pytest.mark.long
 def test_two_at_once(daemon: Daemon, tmp_path: Path) -> None:
     """Of two who edit at once both are done."""
     one = Editor(tmp_path, f"{HOLD}{FIVE}", name="one")
@@ -570,6 +597,7 @@ def test_two_at_once(daemon: Daemon, tmp_path: Path) -> None:
     assert number(daemon) == 3
 
 
+@pytest.mark.long
 def test_only_on_the_base(daemon: Daemon, tmp_path: Path) -> None:
     """With --base nothing is merged: exit status 4, also before the editor is opened."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}")
@@ -603,6 +631,7 @@ def test_the_daemon_is_away(daemon: Daemon, tmp_path: Path) -> None:
 # -- files -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "made",
     [
@@ -626,6 +655,7 @@ def test_every_other_byte_stays(tmp_path: Path, made: Any) -> None:
         assert daemon.text == before.replace(">6<", ">4<")
 
 
+@pytest.mark.long
 def test_an_editor_that_knows_one_line_end_only(tmp_path: Path) -> None:
     """An element of a file with CRLF has them again, if the editor took all of them away."""
     with Daemon(tmp_path, LISTENING.replace("\n", "\r\n")) as daemon:
@@ -636,6 +666,7 @@ def test_an_editor_that_knows_one_line_end_only(tmp_path: Path) -> None:
         assert "nothing changed" in edit(daemon, editor, "app").stderr
 
 
+@pytest.mark.long
 def test_an_editor_that_only_ends_the_last_line(tmp_path: Path) -> None:
     """Nothing has changed then, and nothing is committed."""
     with Daemon(tmp_path, LISTENING.rstrip("\n")) as daemon:
@@ -645,6 +676,7 @@ def test_an_editor_that_only_ends_the_last_line(tmp_path: Path) -> None:
         assert (daemon.text, number(daemon), editor.kept) == (before, 1, [])
 
 
+@pytest.mark.long
 def test_an_included_file(tmp_path: Path) -> None:
     """--file names it; its errors are shown as its own; elements in it have their names as ever."""
     start, end = LISTENING.index("<VirtualHost>"), LISTENING.index("</VirtualHost>")
