@@ -93,6 +93,15 @@ async function json<T>(path: string): Promise<T> {
   return (await call(path)).json();
 }
 
+/** The text of an answer, to the byte: with its byte order mark, if it has one. */
+async function text(answer: Response): Promise<string> {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await answer.arrayBuffer());
+  } catch {
+    throw new Problem(0, "This is not UTF-8: it cannot be shown here without changing it.");
+  }
+}
+
 async function tagged<T>(answer: Response, value: Promise<T>): Promise<Tagged<T>> {
   return { value: await value, tag: answer.headers.get("ETag") ?? "" };
 }
@@ -124,13 +133,13 @@ export const getReloads = async () =>
 /** A file as the newest revision has it, or as it lies on disk. */
 export async function getFile(name: string, of: "head" | "disk" = "head"): Promise<Tagged<string>> {
   const answer = await call(`${OWN}/document?${query({ file: name, of })}`);
-  return tagged(answer, answer.text());
+  return tagged(answer, text(answer));
 }
 
 /** One element as it is written, and the line and column where it begins in its file. */
 export async function getElement(path: string): Promise<Tagged<string> & { place: Place }> {
   const answer = await call(`${OWN}/document?${query({ path })}`);
-  return { ...(await tagged(answer, answer.text())), place: place(answer) };
+  return { ...(await tagged(answer, text(answer))), place: place(answer) };
 }
 
 export const putFile = (name: string, text: string, how: How) =>

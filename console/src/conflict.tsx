@@ -1,4 +1,5 @@
 // Somebody else was faster: what was loaded, what they made of it, and what you did.
+import { useEffect, useRef } from "preact/hooks";
 import { Diff } from "./diff";
 import { Notice } from "./parts";
 
@@ -22,8 +23,13 @@ interface Given {
 
 /** Three-way differences; nothing is written over before somebody decides. */
 export function Conflict(given: Given) {
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    section.current!.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }, []);
   return (
-    <section class="conflict" aria-label="Conflict">
+    <section class="conflict" aria-label="Conflict" ref={section} tabindex={-1}>
       <Notice tone="warning" actions={
         <>
           <button type="button" onClick={given.onTheirs}>Take theirs</button>

@@ -55,7 +55,7 @@ export function Editor(given: Given) {
 
   useEffect(() => {
     const shown = view.current!;
-    if (shown.state.doc.toString() !== given.text) shown.setState(start(given, now));
+    if (shown.state.sliceDoc() !== given.text) shown.setState(start(given, now));
   }, [given.edition]);
 
   useEffect(() => {
@@ -70,6 +70,7 @@ function start(given: Given, now: { current: Given }): EditorState {
   return EditorState.create({
     doc: given.text,
     extensions: [
+      EditorState.lineSeparator.of(lineEnd(given.text)),
       reading,
       EditorView.contentAttributes.of({ "aria-label": given.label }),
       given.isReadOnly ? readOnly : writing(model, around),
@@ -78,10 +79,15 @@ function start(given: Given, now: { current: Given }): EditorState {
       lintGutter(),
       linter((view) => diagnose(view, now.current.check), { delay: LINT_AFTER_MS }),
       EditorView.updateListener.of((update) => {
-        if (update.docChanged) now.current.onChange?.(update.state.doc.toString());
+        if (update.docChanged) now.current.onChange?.(update.state.sliceDoc());
       }),
     ],
   });
+}
+
+/** How its lines end. Of a text whose lines end in two ways, \r is a character like any other. */
+function lineEnd(text: string): string {
+  return /(^|[^\r])\n/.test(text) || !text.includes("\r\n") ? "\n" : "\r\n";
 }
 
 export const readOnly: Extension = [
@@ -125,7 +131,7 @@ function hover(model: Model, around: string): Extension {
 async function diagnose(view: EditorView, check: Given["check"]): Promise<Diagnostic[]> {
   if (!check) return [];
   const doc = view.state.doc;
-  const found = await check(doc.toString());
+  const found = await check(view.state.sliceDoc());
   return found.map((violation) => diagnostic(doc, violation));
 }
 

@@ -7,6 +7,9 @@ import type { Change, PlanItem, Violation } from "./types";
 
 export type Tone = "good" | "warning" | "error" | "quiet" | "accent";
 
+/** How long that is shown. */
+const TOLD_MS = 5000;
+
 /** What has just been done, told once in a corner and to screen readers. */
 export const told = signal<{ text: string; tone: Tone } | null>(null);
 
@@ -18,7 +21,7 @@ export function Told() {
   const shown = told.value;
   useEffect(() => {
     if (!shown) return;
-    const timer = setTimeout(() => (told.value = null), 8000);
+    const timer = setTimeout(() => (told.value = null), TOLD_MS);
     return () => clearTimeout(timer);
   }, [shown]);
   return (
@@ -72,8 +75,13 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1],
 ];
 
+/** Grows as time goes by, so that what says how long ago something was stays true. */
+const tick = signal(0);
+setInterval(() => tick.value++, 10_000);
+
 /** A moment, as how long ago it was; the exact time is its title. */
 export function Time({ at }: { at: string }) {
+  void tick.value;
   const seconds = Math.round((Date.parse(at) - Date.now()) / 1000);
   const [unit, size] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
   const shown = formats.ago.format(Math.trunc(seconds / size), unit);

@@ -84,6 +84,17 @@ function Standing() {
       {TOLD.map(([key, text]) => now[key] && (
         <Notice key={key} tone="warning"><p><strong>{text}</strong> {now[key]}</p></Notice>
       ))}
+      {now.engine?.reachable === false && (
+        <Notice tone="warning"><p><strong>The engine is away.</strong> It is given everything when it is
+          back.</p></Notice>
+      )}
+      {now.engine && now.engine.drift.length > 0 && (
+        <Notice tone="warning"><p><strong>The engine runs something else:</strong>{" "}
+          {now.engine.drift.join("; ")}</p></Notice>
+      )}
+      {now.watching?.trouble && (
+        <Notice tone="warning"><p><strong>Manual edits are noticed late:</strong> {now.watching.trouble}</p></Notice>
+      )}
       {now.restartNeeded && (
         <Notice tone="warning"><p><strong>A restart is needed</strong>, for which no hook is set.</p></Notice>
       )}

@@ -63,6 +63,8 @@ export interface Status {
   drift: { violations: Violation[] } | null;
   reload: { pending: Reload | null; current: Reload | null; last: Reload | null };
   restartNeeded: boolean;
+  engine: { url: string | null; folder: string | null; reachable: boolean | null; drift: string[] } | null;
+  watching: { folders: string[]; trouble: string | null } | null;
 }
 
 export interface Revision {

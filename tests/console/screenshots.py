@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
@@ -13,7 +14,7 @@ from tests.support import EXAMPLES, PROJECT
 from tests.support.daemon import Daemon
 
 FOLDER = PROJECT / "docs/console"
-SIZE = {"width": 1200, "height": 800}
+SIZE: Any = {"width": 1200, "height": 800}
 SETTLE_MS = 700
 """A picture shows no moment between two."""
 
@@ -28,7 +29,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
         console = Console(page, daemon)
         console.open()
         console.sign_in()

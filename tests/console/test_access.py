@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.console.conftest import ORIGIN, TOKENS
@@ -56,9 +58,9 @@ def each_view(console: Console, daemon: Daemon) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault(console: Console, daemon: Daemon, scheme: str) -> None:
+def test_no_serious_fault(console: Console, daemon: Daemon, scheme: Any) -> None:
     """axe-core finds nothing serious: in any view, in the dialog, in a conflict, light and dark."""
-    console.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    console.page.emulate_media(color_scheme=scheme)
     faults = console.serious_faults()
     prepare(console, daemon)
     faults += each_view(console, daemon)
@@ -106,10 +108,10 @@ def test_keyboard_only(console: Console, daemon: Daemon) -> None:
     assert daemon.get("/v1/vhosts/default/apps/radio")["publishers"]["hls"]["segmentCount"] == 9
 
 
-def to(console: Console, role: str, name: str) -> None:
+def to(console: Console, role: Any, name: str) -> None:
     """Press Tab until something has the focus, which must be seen there."""
     page = console.page
-    wanted = page.get_by_role(role, name=name)  # type: ignore[arg-type]
+    wanted = page.get_by_role(role, name=name)
     wanted.first.wait_for()
     for _ in range(150):
         page.keyboard.press("Tab")

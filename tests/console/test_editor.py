@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.console.conftest import ORIGIN
 from tests.console.page import Console
 from tests.support.daemon import Daemon, wait_for
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Dialog, Locator
 
 
 def find(editor: Locator, text: str) -> None:
@@ -140,9 +142,9 @@ def test_leaving(console: Console) -> None:
     editor.press_sequentially("0")
     asked: list[str] = []
 
-    def no(dialog: object) -> None:
-        asked.append(dialog.message)  # type: ignore[attr-defined]
-        dialog.dismiss()  # type: ignore[attr-defined]
+    def no(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
 
     console.page.once("dialog", no)
     console.page.get_by_role("link", name="History", exact=True).click()
@@ -172,3 +174,24 @@ def test_included_file(console: Console, daemon: Daemon) -> None:
         editor.press("Backspace")
     console.save()
     assert "<Name>talks</Name>" in (daemon.conf / "studio.xml").read_text()
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "mixed"])
+def test_every_byte(console: Console, daemon: Daemon, ends: str) -> None:
+    """A byte order mark and the ends of all lines are kept, whether a whole file is edited or one
+    application.
+    """
+    text = daemon.text.replace("\n", "\r\n", -1 if ends != "mixed" else 300)
+    before = ("\ufeff" + text).encode()
+    daemon.server_xml.write_bytes(before)
+    wait_for(lambda: daemon.status()["revision"]["head"] == 2, "the file to be taken up")
+    console.sign_in().go("files")
+    find(console.editor("Server.xml"), "<SegmentCount>8")
+    console.editor("Server.xml").press_sequentially("0")
+    console.save()
+    assert daemon.server_xml.read_bytes() == before.replace(b"Count>8<", b"Count>80<")
+    editor = console.to_xml()
+    find(editor, "<SegmentCount>80")
+    editor.press_sequentially("0")
+    console.save()
+    assert daemon.server_xml.read_bytes() == before.replace(b"Count>8<", b"Count>800<")
