@@ -170,7 +170,7 @@ def test_who_may_read(console: Console, daemon: Daemon) -> None:
     )
     console.go("files")
     page.get_by_text("did you mean <SegmentCount>?").wait_for()
-    assert page.get_by_text("this needs the role write").is_visible()
+    page.get_by_text("this needs the role write").wait_for()
 
 
 def test_who_may_write(console: Console, daemon: Daemon) -> None:
