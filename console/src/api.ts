@@ -164,7 +164,9 @@ export const confirm = () => call(`${OWN}/confirm`, { method: "POST" });
 export const retry = (id: string) =>
   call(`${OWN}/reloads/${encodeURIComponent(id)}:retry`, { method: "POST" });
 
+/** Where an element begins. */
 export interface Place {
+  file: string;
   line: number;
   column: number;
 }
@@ -202,7 +204,8 @@ export async function listen(
 
 function place(answer: Response): Place {
   const [line, column] = (answer.headers.get("Omeconf-Place") ?? "1:1").split(":").map(Number);
-  return { line: line ?? 1, column: column ?? 1 };
+  const file = decodeURIComponent(answer.headers.get("Omeconf-File") ?? "");
+  return { file, line: line ?? 1, column: column ?? 1 };
 }
 
 function query(values: Record<string, string>): string {

@@ -21,9 +21,9 @@ export function ApplicationXml({ path, name }: { path: string; name: string }) {
 }
 
 /** What is wrong in an element that begins at a place, at lines and columns of its own text. */
-function inside(found: Violation[], { line, column }: Place, lines: number): Violation[] {
+function inside(found: Violation[], { file, line, column }: Place, lines: number): Violation[] {
   return found
-    .filter((each) => each.line >= line && each.line < line + lines)
+    .filter((each) => each.file === file && each.line >= line && each.line < line + lines)
     .map((each) => ({
       ...each,
       line: each.line - line + 1,
