@@ -1,19 +1,25 @@
 // One application: as a form, or as XML.
+import { useRef } from "preact/hooks";
 import { applicationPath, findApplication, placesOf } from "./configuration";
 import { config } from "./live";
 import { ApplicationForm } from "./appform";
 import { ApplicationXml } from "./appxml";
 import { Notice } from "./parts";
 import { route, to } from "./router";
+import type { JsonObject } from "./types";
 
 const TABS: [string, string][] = [["Form", "form"], ["XML", "xml"]];
 
 export function ApplicationView() {
   const [, host = "", name = "", tab = "form", inside = ""] = route.value;
   const loaded = config.value;
-  if (!loaded) return null;
-  const value = findApplication(loaded.value, host, name);
   const path = applicationPath(host, name);
+  const known = useRef<{ path: string; value: JsonObject } | null>(null);
+  if (!loaded) return null;
+  const found = findApplication(loaded.value, host, name);
+  if (found) known.current = { path, value: found };
+  // what was written in it stays on the screen, although it is gone
+  const value = known.current?.path === path ? known.current.value : null;
   return (
     <>
       <nav class="crumbs" aria-label="Where this is">
@@ -29,7 +35,7 @@ export function ApplicationView() {
           ))}
         </nav>
       </div>
-      {value === null && <Notice tone="warning"><p>There is no such application any more.</p></Notice>}
+      {found === null && <Notice tone="warning"><p>There is no such application any more.</p></Notice>}
       {value !== null && (tab === "xml"
         ? <ApplicationXml key={path} path={path} name={name} />
         : <ApplicationForm key={`${path} ${inside}`} path={path} host={host} name={name}

@@ -41,14 +41,14 @@ export function TextView({ what, label, around, isReadOnly, load, save, check }:
     return () => ask(null);
   }, [text.isChanged]);
 
-  if (text.error) return <Failure error={text.error} />;
-  if (!text.base) return null;
+  if (!text.base) return text.error ? <Failure error={text.error} /> : null;
   if (text.theirs) {
     return <Conflict what={what} base={text.base.value} mine={text.mine}
       theirs={text.theirs.value} onTheirs={text.takeTheirs} onMine={text.putMineOnTop} />;
   }
   return (
     <>
+      {text.error !== null && <Failure error={text.error} />}
       <div class="panel fill">
         <Editor label={label} text={text.mine} edition={text.edition} model={known.value!} around={around}
           isReadOnly={isReadOnly} onChange={text.write} check={isReadOnly ? undefined : lint} />

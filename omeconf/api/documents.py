@@ -156,7 +156,7 @@ def _is_of_disk(request: Request) -> bool:
     if of not in ("head", "disk"):
         raise ApiError(400, f'of is head or disk, not "{of}"')
     if of == "disk" and "path" in request.query_params:
-        raise ApiError(400, "one element can be had of head only, not of disk")
+        raise NotFound("one element can be had of head only, not of disk")
     return of == "disk"
 
 

@@ -201,6 +201,21 @@ def test_others_elsewhere(console: Console, daemon: Daemon) -> None:
     assert "<SegmentCount>9<" in daemon.text
 
 
+def test_gone(console: Console, daemon: Daemon) -> None:
+    """What was written in an application that somebody deletes stays on the screen, and cannot be
+    saved.
+    """
+    console.sign_in().to_form()
+    write(console, "12")
+    assert daemon.call("DELETE", "/v1/vhosts/default/apps/app").status == 200
+    console.page.get_by_text("There is no such application any more.").wait_for()
+    assert console.page.get_by_label("SegmentCount", exact=True).input_value() == "12"
+    before = daemon.text
+    console.button("Review and save").click()
+    console.page.get_by_role("dialog").get_by_role("alert").wait_for()
+    assert daemon.text == before
+
+
 def test_connection_lost(console: Console, daemon: Daemon) -> None:
     """The page says when the daemon is away, and goes on when it is back."""
     console.sign_in()
