@@ -18,7 +18,7 @@ export interface Merging {
   takeTheirs: () => void;
   putMineOnTop: () => void;
   /** Load again; what is there is taken to be saved. */
-  reload: () => void;
+  reload: () => Promise<void>;
 }
 
 /** A text and what becomes of it; load is called again whenever `turn` is another.
@@ -67,7 +67,7 @@ export function useMerging(
     isChanged: base !== null && mine !== base.value,
     takeTheirs: () => theirs && begin(theirs),
     putMineOnTop: () => theirs && base && begin(theirs, onTop(mine, base.value, theirs.value)),
-    reload: () => void look(true, () => true),
+    reload: () => look(true, () => true),
   };
 }
 

@@ -65,9 +65,9 @@ export function TextView({ what, label, around, isReadOnly, load, save, check }:
         <Save title={`Save ${label}`} verb="Save" run={(how) => save(text.mine, { ...how, tag })}
           onClose={() => setSaving(false)}
           onStale={() => setSaving(false)}
-          onDone={() => {
+          onDone={async () => {
+            await text.reload();
             setSaving(false);
-            text.reload();
           }} />
       )}
     </>

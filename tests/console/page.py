@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tests.console import AXE
-from tests.support.daemon import TOKEN, Daemon
+from tests.support.daemon import DEADLINE_S, TOKEN, Daemon
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page, Request
@@ -27,7 +27,7 @@ class Console:
         """What the browser found wrong: errors, and what the policy has kept from it."""
         self.strangers: list[str] = []
         """What was asked of anybody else."""
-        page.set_default_timeout(8000)
+        page.set_default_timeout(DEADLINE_S * 1000)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", self._see)
