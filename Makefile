@@ -8,7 +8,10 @@ READY := $(VENV)/.ready
 LISTEN :=
 WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
-.PHONY: run test test-long test-systemd torture check man bench bench-check format clean
+CONSOLE := console/node_modules/.ready
+
+.PHONY: run test test-console test-long test-systemd torture check console console-check man bench bench-check
+.PHONY: format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -17,7 +20,11 @@ run: $(READY)  ## start the daemon on a copy of the example
 		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
 
 test: $(READY)  ## the tests, in less than two minutes
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture and not systemd"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture and not systemd and not console"
+
+test-console: $(READY) $(CONSOLE)  ## the console in Chromium: needs npm, and chromium of the system
+	@$(BIN)/pip install -q --disable-pip-version-check --group console
+	@$(BIN)/pytest -q -n 2 -m console tests/console
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long
@@ -30,10 +37,17 @@ torture: $(READY)  ## kills, errors, full disks and power cuts: minutes, strace 
 	@$(BIN)/pytest -q -n auto -m torture tests/torture
 	@cat .torture/figures.json
 
+console: $(CONSOLE)  ## build the page that is served at /console/ from console/: needs npm
+	@cd console && npm run --silent build
+
+console-check: $(CONSOLE)  ## the types of the console
+	@cd console && npm run --silent check
+
 check: $(READY)  ## lint, types and the tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory console-check; fi
 	@$(MAKE) --no-print-directory test
 
 man: $(READY)  ## the manual page anew, from the commands
@@ -51,7 +65,7 @@ format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .hypothesis .torture
+	rm -rf $(VENV) console/node_modules .run .mypy_cache .pytest_cache .ruff_cache .hypothesis .torture
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "omeconf needs Python 3.11 or newer on the PATH"; exit 1; }
@@ -60,4 +74,8 @@ $(READY): pyproject.toml
 		|| { echo "$(PYTHON) cannot make a virtual environment: install python3-venv"; exit 1; }
 	@$(BIN)/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/pip install -q --disable-pip-version-check -e . --group dev
+	@touch $@
+
+$(CONSOLE): console/package-lock.json
+	@cd console && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@

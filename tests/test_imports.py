@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from tests.support import PROJECT
@@ -40,6 +41,16 @@ DOORS = {
     "logging_journald": {"logs.py"},
     "sqlite3": {"store/history.py"},
 }
+CONSOLE_DOORS = {
+    "@codemirror": {"completion.ts", "diff.tsx", "editor.tsx", "theme.ts"},
+    "@lezer": {"completion.ts", "theme.ts"},
+    "@preact": {"live.ts", "parts.tsx", "router.ts", "session.ts"},
+    "node-diff3": {"merging.ts"},
+}
+"""The same for the console: libraries by the first part of their names."""
+CALLS = {"fetch(": {"api.ts"}, "sessionStorage": {"session.ts"}, "localStorage": set(),
+         "innerHTML": set(), "document.cookie": set()}  # fmt: skip
+"""What is done in one module of the console, or in none."""
 PACKAGE = PROJECT / "omeconf"
 
 
@@ -112,6 +123,37 @@ def test_one_library_one_door() -> None:
             if library == "click":
                 assert name.startswith("cli/") or name in terminal, name
     assert found == DOORS
+
+
+def sources() -> dict[str, str]:
+    """The console's modules by name."""
+    folder = PROJECT / "console/src"
+    return {path.name: path.read_text() for path in sorted(folder.glob("*.ts*"))}
+
+
+def test_doors_of_the_console() -> None:
+    """One module speaks to the daemon, one knows the token; each library is used where it is."""
+    found: dict[str, set[str]] = {library: set() for library in CONSOLE_DOORS}
+    calls: dict[str, set[str]] = {call: set() for call in CALLS}
+    for name, text in sources().items():
+        for imported in re.findall(r'from "([^".][^"]*)"', text):
+            library = imported.split("/")[0]
+            if library != "preact":
+                found[library].add(name)
+        for call, where in calls.items():
+            if call in text:
+                where.add(name)
+    assert found == CONSOLE_DOORS
+    assert calls == CALLS
+
+
+def test_modules_of_the_console() -> None:
+    """They say what they are, too, and are small."""
+    assert len(sources()) > 20
+    for name, text in sources().items():
+        lines = text.splitlines()
+        assert lines[0].startswith("// "), name
+        assert len(lines) < 300, name
 
 
 def test_modules_say_what_they_are() -> None:

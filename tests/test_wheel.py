@@ -31,6 +31,11 @@ def test_the_wheel_works_alone(tmp_path: Path) -> None:
                "--command", "/usr/bin/omeconf", "--root", str(tmp_path / "staged")]  # fmt: skip
     subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
     assert (tmp_path / "staged/etc/systemd/system/omeconf.service").exists()
+    served = "import omeconf.api.console as c; print(len(c.assets()), (c.FOLDER / c.PAGE).exists())"
+    shown = subprocess.run(
+        [str(python), "-c", served], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    assert shown.split() == ["3", "True"]
     where = "import omeconf.store.disk as d; print(len(d.shipped_xsd()), d.__file__)"
     shown = subprocess.run(
         [str(python), "-c", where], capture_output=True, text=True, check=True, cwd=tmp_path

@@ -24,6 +24,7 @@ from omeconf import errors
 from omeconf.api import (
     apps,
     audit,
+    console,
     cors,
     documents,
     events,
@@ -123,6 +124,12 @@ RUNTIME: dict[str, dict[str, Handler]] = {
 }
 """The engine's routes that are no configuration."""
 
+CONSOLE: dict[str, dict[str, Handler]] = {
+    "/console": {"GET": console.page},
+    "/console/{file:name}": {"GET": console.asset},
+}
+"""The page for people, which uses the routes above."""
+
 ADMIN_ONLY: set[Handler] = {
     revisions.rollback,
     manage.reload_settings,
@@ -132,7 +139,7 @@ ADMIN_ONLY: set[Handler] = {
 """What may change more than virtual hosts and what is in them."""
 
 OPEN = (f"{OWN}/health/live", f"{OWN}/health/ready")
-"""No token is needed here."""
+"""No token is needed here, and for the console."""
 
 READING: set[Handler] = {documents.check}
 """What changes nothing, although it is a POST."""
@@ -186,7 +193,9 @@ def build(
     Applications on several listeners of one daemon share their counts.
     """
     app = Starlette(
-        routes=[_route(path, methods) for path, methods in {**ROUTES, **RUNTIME}.items()],
+        routes=[
+            _route(path, methods) for path, methods in {**ROUTES, **RUNTIME, **CONSOLE}.items()
+        ],
         exception_handlers={
             ApiError: _on_api_error,
             HTTPException: _on_http_exception,
@@ -353,7 +362,7 @@ class _Gate:
         if self.is_trusted:
             return local_caller(request.scope.get("state", {}).get("peer"))
         path = request.scope["path"]
-        if path in OPEN:
+        if path in OPEN or path == "/console" or path.startswith("/console/"):
             return Caller("anyone", READ)
         return authorize(
             request.headers.get("Authorization"),

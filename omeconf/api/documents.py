@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from omeconf.api.auth import ADMIN
+from omeconf.api.auth import ADMIN, WRITE
 from omeconf.api.conditions import is_known, precondition
 from omeconf.api.effects import answer_written, effect, violations
 from omeconf.api.envelope import ApiError
@@ -46,9 +47,13 @@ XML = "application/xml"
 
 
 async def get(request: Request) -> Response:
-    """A file as it is, byte for byte (?file=NAME: an included one), or one element (?path=PATH)."""
-    head = service_of(request).view()
+    """A file as it is, byte for byte (?file=NAME: an included one; ?of=disk: as it lies there),
+    or one element (?path=PATH).
+    """
     path = element_path(request)
+    if _is_of_disk(request):
+        return await _get_from_disk(request)
+    head = service_of(request).view()
     resource, name = _resource(head, request, path)
     headers = {"ETag": tags_of(request).of(name, resource(head), head)}
     if is_known(request, headers["ETag"]):
@@ -144,6 +149,29 @@ def place(found: Fragment) -> dict[str, str]:
         "Omeconf-Place": f"{found.line}:{found.column}",
         "Omeconf-File": quote(found.file),
     }
+
+
+def _is_of_disk(request: Request) -> bool:
+    of = request.query_params.get("of", "head")
+    if of not in ("head", "disk"):
+        raise ApiError(400, f'of is head or disk, not "{of}"')
+    if of == "disk" and "path" in request.query_params:
+        raise NotFound("one element can be had of head only, not of disk")
+    return of == "disk"
+
+
+async def _get_from_disk(request: Request) -> Response:
+    """A file as it lies on disk, whatever is wrong with it; secrets cannot be hidden in that."""
+    if hides_secrets(request):
+        raise ApiError(403, f"this needs the role {WRITE}: what is broken may show any secret")
+    repository = service_of(request).repository
+    snapshot = await on_writer(request, repository.on_disk)
+    file = request.query_params.get("file", repository.main)
+    data = snapshot.files.get(file) if snapshot.is_inside(file) else None
+    if data is None:
+        raise NotFound(f"{file} is not a file of this configuration")
+    headers = {"ETag": f'"0-{sha256(data).hexdigest()[:16]}"', "Cache-Control": "no-store"}
+    return Response(data, headers=headers, media_type=XML)
 
 
 async def _put_file(

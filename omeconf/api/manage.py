@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from omeconf import __version__
 from omeconf.api.envelope import ApiError, read_body
 from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, service_of
+from omeconf.core.describe import describe_all
 from omeconf.core.violation import Violation
 from omeconf.daemon.standing import engine_state
 from omeconf.store.disk import shipped_xsd
@@ -33,9 +34,11 @@ def problem(
 
 
 async def status(request: Request) -> Response:
-    """The revisions apart, drift with its violations, reloads."""
+    """The revisions apart, drift with its violations, reloads; and who asks."""
     found = await on_writer(request, service_of(request).status)
-    return JSONResponse({"version": __version__, **found})
+    caller = caller_of(request)
+    who = {"name": caller.name, "role": caller.role}
+    return JSONResponse({"version": __version__, "caller": who, **found})
 
 
 async def reloads(request: Request) -> Response:
@@ -82,9 +85,14 @@ async def resume(request: Request) -> Response:
 
 
 async def schema(request: Request) -> Response:
-    """The XSD of the engine's release series, for editors."""
-    series = service_of(request).repository.schema.series
-    return Response(shipped_xsd(series), media_type="application/xml")
+    """The XSD of the engine's release series, for editors; ?form=model is all elements as JSON."""
+    form = request.query_params.get("form", "xsd")
+    if form not in ("xsd", "model"):
+        raise ApiError(400, f'form is xsd or model, not "{form}"')
+    known = service_of(request).repository.schema
+    if form == "model":
+        return JSONResponse({"series": known.series, "elements": describe_all(known.root)})
+    return Response(shipped_xsd(known.series), media_type="application/xml")
 
 
 async def live(request: Request) -> Response:

@@ -63,6 +63,10 @@ PATH = {
 }
 BASE = _parameter("base", "query", "412 unless that revision is the newest.", **REVISION_NUMBER)
 STATE = {"type": "string", "pattern": "^(disk|head|running|healthy|[0-9]+)$"}
+OF = _parameter("of", "query", "The newest revision, or what lies on disk; head unless told.",
+                type="string", enum=["head", "disk"])  # fmt: skip
+FORM = _parameter("form", "query", "The XSD, or every element as JSON; xsd unless told.",
+                  type="string", enum=["xsd", "model"])  # fmt: skip
 LIMIT = _parameter("limit", "query", "How many, 100 unless told, at most 1000.", **REVISION_NUMBER)
 BELOW = _parameter("below", "query", "Only what is older than this one.", **REVISION_NUMBER)
 AGAINST = _parameter("against", "query", "0 is nothing at all; its parent unless told.",
@@ -276,7 +280,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "places": True,
     },
     (f"{_O}/document", "GET"): {
-        "parameters": [FILE, PATH, IF_NONE_MATCH],
+        "parameters": [FILE, PATH, OF, IF_NONE_MATCH],
         "answer": TEXT,
         "answer_type": "application/xml",
         "places": True,
@@ -372,7 +376,10 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer": TEXT,
         "answer_type": "text/event-stream",
     },
-    (f"{_O}/schema", "GET"): {"answer": TEXT, "answer_type": "application/xml"},
+    (f"{_O}/schema", "GET"): {
+        "parameters": [FORM],
+        "answers": {"application/xml": TEXT, "application/json": ref("Model")},
+    },
     (f"{_O}/metrics", "GET"): {"answer": TEXT, "answer_type": "text/plain"},
     (f"{_O}/health/live", "GET"): {"answer": record({"status": {"const": "ok"}})},
     (f"{_O}/health/ready", "GET"): {
@@ -383,8 +390,8 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
 }
 """What the routes take and answer; one that is not here answers with some object.
 
-success: the status of a success; headers: what a success always has;
-mixed: what is answered with 207.
+success: the status of a success; answers: by media type, where there are several;
+headers: what a success always has; mixed: what is answered with 207.
 """
 
 
@@ -435,7 +442,8 @@ def _answer(path: str, status: int, known: Doc) -> Doc:
         kind, shown = known.get("answer_type", "application/json"), known.get("answer", ANY)
         if status == 207:
             shown = known["mixed"]
-        answer["content"] = {kind: {"schema": shown}}
+        answers = known.get("answers", {kind: shown})
+        answer["content"] = {kind: {"schema": shown} for kind, shown in answers.items()}
         if "links" in known:
             answer["links"] = known["links"]
     elif status != 304 and path.startswith(_O):

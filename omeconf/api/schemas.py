@@ -5,6 +5,7 @@ Those of the configuration are made by core/json_schema.py.
 
 from __future__ import annotations
 
+from omeconf.api.auth import ROLES
 from omeconf.core.json_schema import NULL, Doc, Model, array
 from omeconf.core.schema import Schema
 
@@ -106,6 +107,25 @@ _REVISION = {
     "reload": _MAYBE_TEXT,
     "reverts": array(NUMBER),
 }
+_VALUE = {
+    "kind": {"enum": ["object", "string", "integer", "number", "boolean", "choice"]},
+    "reads": _MAYBE_TEXT,
+    "words": array(TEXT),
+    "least": _MAYBE_NUMBER,
+    "most": _MAYBE_NUMBER,
+    "pattern": _MAYBE_TEXT,
+}
+_ELEMENT = record(
+    {
+        **dict.fromkeys(("path", "name", "json"), TEXT),
+        **_VALUE,
+        **dict.fromkeys(("list", "flat", "required", "enforced", "secret", "unread"), SWITCH),
+        "default": _MAYBE_TEXT,
+        **dict.fromkeys(("documentation", "scope", "since", "deprecated", "use"), TEXT),
+        "attributes": {"type": "object", "additionalProperties": record(_VALUE)},
+        "children": array(TEXT),
+    }
+)
 _OPERATION = {"op": TEXT, "path": {"type": "string", "pattern": "^(/.*)?$"}}
 
 OURS: dict[str, Doc] = {
@@ -221,6 +241,7 @@ OURS: dict[str, Doc] = {
     "Status": record(
         {
             "version": TEXT,
+            "caller": record({"name": TEXT, "role": {"enum": list(ROLES)}}),
             "serverXml": TEXT,
             "revision": record(
                 dict.fromkeys(("head", "disk", "running", "healthy"), _MAYBE_NUMBER)
@@ -262,6 +283,7 @@ OURS: dict[str, Doc] = {
             },
         }
     ),
+    "Model": record({"series": TEXT, "elements": array(_ELEMENT)}),
     "Failure": {
         "description": "One envelope; of a batch whose items all failed, an array of them.",
         "anyOf": [envelope(None), array(envelope(None))],
