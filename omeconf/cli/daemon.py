@@ -185,7 +185,8 @@ def uninstall_units(instance: str, root: Path, prefix: str, *, dry_run: bool) ->
     show_default=True,
     help="What it may do.",
 )
-def token(name: str, role: str) -> None:
+@JSON
+def token(name: str, role: str, *, as_json: bool) -> None:
     """Make a token for NAME, to be put into omeconf.toml.
 
     Prints it once, to standard error; the lines for omeconf.toml go to standard output.
@@ -195,5 +196,8 @@ def token(name: str, role: str) -> None:
 
     made = secrets.token_urlsafe(32)
     digest = hashlib.sha256(made.encode()).hexdigest()
+    if as_json:
+        print_json({"name": name, "role": role, "token": made, "sha256": digest})
+        return
     click.echo(f"token: {made}", err=True)
     click.echo(f'[[api.tokens]]\nname = "{name}"\nrole = "{role}"\nsha256 = "{digest}"')

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from omeconf.cli.completing import RELEASE
+from omeconf.cli.options import JSON
+from omeconf.cli.output import as_json as print_json
 from omeconf.core.violation import Severity
 
 _ENV = click.option(
@@ -41,9 +44,11 @@ _ENV = click.option(
     show_default=True,
     help="For people, for programs, or for GitHub's annotations.",
 )
+@JSON
 def check(
-    paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str
-) -> None:
+    paths: Sequence[Path], release: str, env_file: Path | None, *, strict: bool, form: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Find every mistake in configuration files.
 
     PATH is a Server.xml or a configuration folder. Files that are included, and Logger.xml, are
@@ -55,7 +60,7 @@ def check(
     from omeconf.offline import check_paths
 
     found = check_paths(paths, release, env_file)
-    if form == "json":
+    if as_json or form == "json":
         click.echo(report.as_json(found), nl=False)
     elif form == "github":
         click.echo(report.as_annotations(found), nl=False)
@@ -79,7 +84,10 @@ def check(
 )
 @_ENV
 @click.option("--dry-run", is_flag=True, help="Only print the diff; change nothing.")
-def migrate(path: Path, release: str, env_file: Path | None, *, dry_run: bool) -> None:
+@JSON
+def migrate(
+    path: Path, release: str, env_file: Path | None, *, dry_run: bool, as_json: bool
+) -> None:
     """Rewrite what older releases of the engine named otherwise.
 
     PATH is a Server.xml or a configuration folder. What was renamed is renamed, what lies
@@ -94,6 +102,11 @@ def migrate(path: Path, release: str, env_file: Path | None, *, dry_run: bool) -
     from omeconf.offline import migrate_path
 
     done = migrate_path(path, release, env_file, dry_run=dry_run)
+    if as_json:
+        found = [each.violation.as_json() for each in done.report.findings]
+        steps = [asdict(step) for step in done.steps]
+        print_json({"diff": done.diff, "steps": steps, "violations": found})
+        sys.exit(done.report.has(Severity.ERROR))
     click.echo(done.diff, nl=False)
     for step in done.steps:
         click.echo(f"{step}", err=True)

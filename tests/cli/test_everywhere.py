@@ -163,6 +163,20 @@ def test_json(shared: Daemon, name: str) -> None:
     json.loads(found.stdout)
 
 
+def test_json_without_a_daemon(tmp_path: Path) -> None:
+    """The same of what needs none."""
+    file = tmp_path / "Server.xml"
+    file.write_text(LISTENING.replace("@PORT@", "8081"))
+    for arguments, members in (
+        (("check", str(file)), {"files", "violations"}),
+        (("migrate", str(file)), {"diff", "steps", "violations"}),
+        (("token", "me"), {"name", "role", "token", "sha256"}),
+    ):
+        found = omeconf(*arguments, "--json")
+        assert (found.returncode, found.stderr) == (0, "")
+        assert set(json.loads(found.stdout)) == members
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_and_usage(name: str) -> None:
     """Every command explains itself; what it does not know is 2, with where to look."""
