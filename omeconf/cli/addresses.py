@@ -17,10 +17,13 @@ import click
 
 from omeconf.core.path import Path, Step, application, virtual_host
 
-_STEP = re.compile(r"([A-Za-z0-9_]+)(?:\[([^\]]*)\])?(?:/|$)")
-_QUOTED = re.compile(r"(?:Name=)?(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')")
+_QUOTES = r"(?:Name=)?(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')"
+_KEY = r"(?:Name=)?(?:\"(?:[^\"\\]|\\.)*\"|'[^']*')|[^\]]*"
+"""What may stand in brackets: in quotes anything, else what has no bracket."""
+_QUOTED = re.compile(_QUOTES)
+_STEP = re.compile(rf"([A-Za-z0-9_]+)(?:\[({_KEY})\])?(?:/|$)")
 _MEMBER = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
-_ASSIGNED = re.compile(r"((?:[^=\[]|\[[^\]]*\])+)=(.*)", re.DOTALL)
+_ASSIGNED = re.compile(rf"((?:[^=\[]|\[(?:{_KEY})\])+)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ ELEMENTS = {
     "VirtualHosts/VirtualHost[2]/Host": "/Server/VirtualHosts/VirtualHost[2]/Host",
     'VirtualHosts/VirtualHost["2"]': '/Server/VirtualHosts/VirtualHost[Name="2"]',
     "VirtualHosts/VirtualHost[a/b=c]": '/Server/VirtualHosts/VirtualHost[Name="a/b=c"]',
+    'VirtualHosts/VirtualHost["a]=b"]': '/Server/VirtualHosts/VirtualHost[Name="a]=b"]',
     'VirtualHosts/VirtualHost[Name="a\\"b"]': '/Server/VirtualHosts/VirtualHost[Name="a\\"b"]',
 }
 
@@ -70,8 +71,9 @@ def test_values(text: str, value: Any) -> None:
     """Text stays text, so that 1.0 is written as 1.0; JSON is what begins as such."""
     assert assignment(f"Bind/Port={text}").value == value
     assert assignment(f"Bind/Port={text}").where == "Bind/Port"
-    where = 'VirtualHosts/VirtualHost[Name="x"]/Name'
-    assert assignment(f"{where}={text}").where == where
+    for where in ('VirtualHosts/VirtualHost[Name="x"]/Name', 'VirtualHost["a]=b"]/Name'):
+        assert assignment(f"{where}={text}").where == where
+        assert assignment(f"{where}={text}").value == value
 
 
 @pytest.mark.parametrize("text", ["x", "=5", "", "a={"])
