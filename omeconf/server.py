@@ -98,6 +98,8 @@ def serve(places: Places, load: Callable[[], Settings], *, show_token: bool = Fa
     keep_to_ourselves()
     faulthandler.enable()  # the watchdog of systemd ends us with SIGABRT: where we were is told
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent when a lease is broken; nothing to do
+    if not (sys.stdin and sys.stdin.isatty()):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until we serve: the settings are just read
     sys.setswitchinterval(SWITCH_S)
     service = open_service(places, settings)
     gc.collect()

@@ -84,10 +84,10 @@ class Supervised:
         """Tell the watchdog that all is at work; else what is not, once, with all stacks."""
         if not self.watchdog_s:
             return
-        troubles = [each.trouble(now) for each in self.pulses]
-        if not self.service.is_alive:
-            troubles.append("a thread has ended that must not")
-        text = "; ".join(filter(None, troubles))
+        try:
+            text = self._trouble(now)
+        except Exception as error:  # then nothing is known of them
+            text = f"cannot look whether all is at work: {error!r}"
         if not text:
             self._is_stuck = False
             notify("WATCHDOG=1")
@@ -95,3 +95,10 @@ class Supervised:
             self._is_stuck = True
             log.critical("The watchdog is told nothing: %s", text)
             faulthandler.dump_traceback(sys.stderr, all_threads=True)
+
+    def _trouble(self, now: float) -> str:
+        """What is not at work; "" if all is."""
+        troubles = [each.trouble(now) for each in self.pulses]
+        if not self.service.is_alive:
+            troubles.append("a thread has ended that must not")
+        return "; ".join(filter(None, troubles))

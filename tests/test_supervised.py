@@ -64,6 +64,22 @@ def test_beat(service: Service, heard: socket.socket, caplog: pytest.LogCaptureF
     assert heard.recv(100) == b"WATCHDOG=1"
 
 
+def test_what_cannot_be_looked_at(service: Service, heard: socket.socket) -> None:
+    """A look that fails is trouble, and ends nothing."""
+
+    class Broken:
+        def trouble(self, now: float) -> str:
+            raise RuntimeError(f"cannot look at {now}")
+
+    supervised = Supervised(service, (Broken(),), 30.0)
+    supervised.beat(0.0)
+    with pytest.raises(BlockingIOError):
+        heard.recv(100)
+    supervised.pulses = ()
+    supervised.beat(0.0)
+    assert heard.recv(100) == b"WATCHDOG=1"
+
+
 def test_a_thread_that_has_ended(service: Service, heard: socket.socket) -> None:
     """The thread that reloads is gone: that is trouble too."""
     supervised = Supervised(service, (), 30.0)
