@@ -241,6 +241,7 @@ class Application:
         self.app = app
         self.state = app.state
         self.answers = Remembered()
+        self.strangers = audit.Strangers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -309,7 +310,9 @@ class Application:
                 took,
             )
             if self.state.reads or not audit.is_read(scope):  # behind the answer
-                asyncio.get_running_loop().call_soon(audit.write, scope, start, took)
+                asyncio.get_running_loop().call_soon(
+                    audit.write, scope, start, took, self.strangers
+                )
 
     def known(self, scope: Scope) -> list[bytes] | None:
         """The answer to a request that has been given before: its status line, and the rest."""

@@ -7,6 +7,7 @@ are left out, unless that is asked for.
 from __future__ import annotations
 
 import logging
+import time
 
 from starlette.requests import Request
 from starlette.types import Message, Scope
@@ -20,6 +21,34 @@ _REASON = "omeconf.reason"
 _READS = "omeconf.reads"
 _TRIES = "omeconf.tries"
 _TOLD = "omeconf.told"
+
+
+MOST_STRANGERS = 20
+"""So many requests of nobody we know have lines of their own in STRANGERS_S seconds."""
+STRANGERS_S = 60.0
+
+
+class Strangers:
+    """Which requests of nobody we know are told: they cost their sender nothing, and us a line."""
+
+    def __init__(self) -> None:
+        self._began = -STRANGERS_S
+        self._told = 0
+        self._untold = 0
+
+    def is_told(self, now: float) -> bool:
+        """Whether one that came now has a line. now is by the monotonic clock, in seconds."""
+        if now - self._began >= STRANGERS_S:
+            self._began, self._told = now, 0
+        self._told += 1
+        if self._told > MOST_STRANGERS:
+            self._untold += 1
+        return self._told <= MOST_STRANGERS
+
+    def untold(self) -> int:
+        """How many had none since this was asked last."""
+        found, self._untold = self._untold, 0
+        return found
 
 
 def because(request: Request, reason: str, *, is_told: bool = False) -> None:
@@ -48,9 +77,14 @@ def is_read(scope: Scope) -> bool:
     return scope["method"] in ("GET", "HEAD", "OPTIONS") or _READS in scope
 
 
-def write(scope: Scope, start: Message, seconds: float) -> None:
+def write(scope: Scope, start: Message, seconds: float, strangers: Strangers) -> None:
     """Write the line of a request that was answered; start: how its answer began."""
     status = start.get("status", 0)
+    untold = 0
+    if status in (401, 403) and scope.get("caller") is None:  # 403: as 0.12 has it
+        if not strangers.is_told(time.monotonic()):
+            return
+        untold = strangers.untold()
     headers: dict[bytes, bytes] = dict(start.get("headers", ()))
     revision, reload = (
         headers.get(name, b"").decode() for name in (b"omeconf-revision", b"omeconf-reload")
@@ -69,6 +103,8 @@ def write(scope: Scope, start: Message, seconds: float) -> None:
         text += f", revision {revision}, reload {reload}"
     if reason:
         text += f": {reason}"
+    if untold:
+        text += f"; {untold} more like it before had no line"
     log.log(
         level,
         "%s",

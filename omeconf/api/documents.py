@@ -125,21 +125,35 @@ async def check(request: Request) -> Response:
 
 
 def element_path(request: Request) -> Path | None:
-    """``?path=``: an element from Server down; None if it is not asked for. Raises ApiError."""
+    """``?path=``: an element from Server down; None if it is not asked for.
+
+    Raises ApiError, or NotFound if the schema knows no such element.
+    """
     text = request.query_params.get("path")
-    return None if text is None else known_path(request, text)
+    if text is None:
+        return None
+    path = parsed_path(text)
+    if path.names not in service_of(request).repository.schema.items:
+        raise NotFound(f"there can be no {path}")
+    return path
 
 
 def known_path(request: Request, text: str) -> Path:
-    """A path that the schema knows. Raises ApiError."""
+    """A path that the schema knows, of an edit. Raises ApiError."""
+    path = parsed_path(text)
+    if path.names not in service_of(request).repository.schema.items:
+        raise ApiError(400, f"the path: there can be no {path}")
+    return path
+
+
+def parsed_path(text: str) -> Path:
+    """A path from Server down. Raises ApiError."""
     try:
         path = Path.parse(text)
     except ValueError as error:
         raise ApiError(400, f"the path: {error}") from None
     if not path.steps or str(path.steps[0]) != "Server":
         raise ApiError(400, "the path begins with /Server")
-    if path.names not in service_of(request).repository.schema.items:
-        raise ApiError(400, f"the path: there can be no {path}")
     return path
 
 

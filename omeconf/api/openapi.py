@@ -58,7 +58,13 @@ FILE = {
     "example": "Server.xml",
 }
 PATH = {
-    **_parameter("path", "query", "One element, instead of a whole file."),
+    **_parameter(
+        "path",
+        "query",
+        "One element, instead of a whole file.",
+        type="string",
+        pattern=r"""^/Server(/[A-Za-z0-9_]+(\[([0-9]+|Name="([^"\\]|\\.)*")\])?)*$""",
+    ),
     "example": "/Server/Bind",
 }
 BASE = _parameter("base", "query", "412 unless that revision is the newest.", **REVISION_NUMBER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import pwd
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from omeconf.api import events
 from omeconf.api.app import OPEN, ROUTES, RUNTIME
+from omeconf.api.audit import MOST_STRANGERS, STRANGERS_S, Strangers
 from omeconf.api.auth import ADMIN, READ, WRITE, Caller, local_caller
 from omeconf.settings import Api, Settings
 from tests.support.api import (
@@ -206,3 +208,25 @@ def test_the_local_socket(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         newest = daemon.get(f"{OWN}/revisions?limit=1")["revisions"][0]
         assert newest["author"] == pwd.getpwuid(os.geteuid()).pw_name
+
+
+def test_strangers_do_not_fill_the_log() -> None:
+    """So many of them have lines, then one says how many had none; and again a minute later."""
+    strangers = Strangers()
+    assert [strangers.is_told(0.5) for _ in range(MOST_STRANGERS + 7)].count(True) == MOST_STRANGERS
+    assert not strangers.is_told(STRANGERS_S)
+    assert strangers.is_told(STRANGERS_S + 0.5)
+    assert (strangers.untold(), strangers.untold()) == (8, 0)
+
+
+def test_a_flood(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests without a token are answered all the same; what is done has its line."""
+    caplog.set_level(logging.INFO)
+    with ApiInProcess(tmp_path) as api:
+        for _ in range(2 * MOST_STRANGERS):
+            assert api.client.patch(APP, json={}).status_code == 401
+        assert api.call("PATCH", APP, {"type": "vod"}).status_code == 200
+    told = [record for record in caplog.records if record.name == "omeconf.api.audit"]
+    lines = [record.getMessage() for record in told]
+    assert sum(": 401" in line for line in lines) == MOST_STRANGERS
+    assert ": 200, revision 2" in lines[-1]

@@ -109,7 +109,7 @@ def test_an_element_with_another_name(api: ApiInProcess) -> None:
         (LIVE, b"<Foo/>", "*", 400),
         (LIVE, b"\xff", "*", 400),
         (LIVE, b"<Application><Name>app</Name><Type>x</Type></Application>", "*", 422),
-        (f"{OWN}/document?path=/Server/Nowhere", b"<Nowhere/>", "*", 400),
+        (f"{OWN}/document?path=/Server/Nowhere", b"<Nowhere/>", "*", 404),
         (f"{OWN}/document?path=Bind", b"<Bind/>", "*", 400),
         (f"{OWN}/document?path=", b"<Server/>", "*", 400),
         (LIVE.replace("%22app", "%22none"), b"<Application/>", "*", 404),
