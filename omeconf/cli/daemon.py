@@ -13,7 +13,7 @@ import click
 
 from omeconf.cli.options import JSON, SOCKET
 from omeconf.cli.output import as_json as print_json
-from omeconf.cli.output import complain
+from omeconf.cli.output import complain, waiting
 
 if TYPE_CHECKING:
     from omeconf.logs import Format
@@ -99,7 +99,8 @@ def reload(*, wait: bool, timeout_s: float, socket_path: Path, as_json: bool) ->
     """
     from omeconf.reloading import ask
 
-    found = ask(socket_path, timeout_s if wait else 0.0)
+    with waiting("waiting for what it reloads"):
+        found = ask(socket_path, timeout_s if wait else 0.0)
     if as_json:
         print_json(found.answer)
     else:

@@ -12,6 +12,7 @@ import click
 from omeconf.cli.completing import RELEASE
 from omeconf.cli.options import JSON
 from omeconf.cli.output import as_json as print_json
+from omeconf.cli.output import waiting
 from omeconf.core.violation import Severity
 
 _ENV = click.option(
@@ -59,7 +60,8 @@ def check(
     from omeconf import report
     from omeconf.offline import check_paths
 
-    found = check_paths(paths, release, env_file)
+    with waiting("checking"):
+        found = check_paths(paths, release, env_file)
     if as_json or form == "json":
         click.echo(report.as_json(found), nl=False)
     elif form == "github":
@@ -101,7 +103,8 @@ def migrate(
     from omeconf import report
     from omeconf.offline import migrate_path
 
-    done = migrate_path(path, release, env_file, dry_run=dry_run)
+    with waiting("rewriting"):
+        done = migrate_path(path, release, env_file, dry_run=dry_run)
     if as_json:
         found = [each.violation.as_json() for each in done.report.findings]
         steps = [asdict(step) for step in done.steps]

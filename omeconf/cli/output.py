@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from omeconf.core.violation import Severity, Violation
 
+PATIENCE_S = 0.5
+"""What takes longer is said to be under way."""
 WIDE = 10_000
 """Columns of what is no terminal: there, nothing is cut or wrapped."""
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -31,6 +35,32 @@ def complain(text: str) -> None:
 def note(text: str) -> None:
     """Say something that is no result, on stderr."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal, with something that moves, what takes longer than PATIENCE_S."""
+    shown: list[Any] = []
+
+    def show() -> None:
+        from rich.console import Console
+
+        status = Console(stderr=True).status(text)
+        status.start()
+        shown.append(status)
+
+    timer = threading.Timer(PATIENCE_S, show)
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if timer.is_alive():
+            timer.join()
+        for status in shown:
+            status.stop()
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

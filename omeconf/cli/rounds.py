@@ -15,8 +15,8 @@ from omeconf.cli.base import INTERRUPTED, NOT_NOW, REFUSED, tell
 from omeconf.cli.drafts import Draft
 from omeconf.cli.history import summary_of
 from omeconf.cli.originals import Original, Target
-from omeconf.cli.output import complain, note, show_diff, violation_of
-from omeconf.cli.writing import must_be_new, show_would, show_written
+from omeconf.cli.output import complain, note, show_diff, violation_of, waiting
+from omeconf.cli.writing import RELOADING, must_be_new, show_would, show_written
 from omeconf.client import Wish
 from omeconf.core.diff import unified_text
 from omeconf.core.merge import marked, marks, merge
@@ -119,7 +119,8 @@ class Session:
             return DONE
         if not options.yes and self.wants_to_go_on():
             return 1
-        reply = self.what.put(text, options.wish(self.original, is_dry=False))
+        with waiting(RELOADING):
+            reply = self.what.put(text, options.wish(self.original, is_dry=False))
         self.draft.known = self.text
         show_written(reply, as_json=options.as_json, confirm_s=options.confirm_s)
         return DONE

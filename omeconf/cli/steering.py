@@ -10,7 +10,8 @@ from omeconf.cli.asking import ask
 from omeconf.cli.completing import JOB, REVISION
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
-from omeconf.cli.writing import must_be_new, show_would, show_written
+from omeconf.cli.output import waiting
+from omeconf.cli.writing import RELOADING, must_be_new, show_would, show_written
 from omeconf.errors import NotFound
 
 
@@ -40,7 +41,8 @@ def rollback(
         must_be_new(f"the files are those of revision {revision} already", as_json=as_json)
         return
     ask(f"Go back to revision {revision}?", yes=yes or as_json)
-    done = daemon.rollback(revision, Wish(message, base=seen, confirm_s=confirm_s))
+    with waiting(RELOADING):
+        done = daemon.rollback(revision, Wish(message, base=seen, confirm_s=confirm_s))
     show_written(done, as_json=as_json, confirm_s=confirm_s)
 
 

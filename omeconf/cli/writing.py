@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from omeconf.cli.output import as_json as print_json
-from omeconf.cli.output import note, show_diff, show_plan
+from omeconf.cli.output import note, show_diff, show_plan, waiting
 
 if TYPE_CHECKING:
     from omeconf.client import Reply, Wish
 
+RELOADING = "waiting for what it reloads"
 RELOADS = {
     "ok": "the engine runs it",
     "none": "nothing had to restart",
@@ -36,7 +37,8 @@ def show_written(reply: Reply, *, as_json: bool, confirm_s: float | None = None)
 
 def change(call: Callable[[], Reply], wish: Wish, *, as_json: bool) -> None:
     """Make a change, or try it, and tell what came of it."""
-    reply = call()
+    with waiting(RELOADING):
+        reply = call()
     if wish.is_dry:
         show_would(reply.json, as_json=as_json, plan=reply.headers.get("omeconf-plan", ""))
     else:

@@ -122,6 +122,18 @@ def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.cli("retry", "nonsense").returncode == 1
 
 
+def test_what_takes_long(daemon: Daemon, tmp_path: Path) -> None:
+    """On a terminal something moves while a reload is waited for, and is gone when it is done."""
+    hook = tmp_path / "hook"
+    hook.write_text(hook.read_text().replace("read -r told", "read -r told; sleep 1.5"))
+    with at_terminal(daemon, "app", "set", "default/app", "type=vod") as terminal:
+        terminal.expect("waiting for what it reloads")
+        terminal.expect("revision 2: the engine runs it")
+        assert terminal.ends() == 0
+    quiet = daemon.cli("app", "set", "default/app", "type=live")
+    assert "waiting" not in quiet.stderr
+
+
 def test_retry_of_nothing(daemon: Daemon) -> None:
     """Nothing was reloaded yet."""
     run = daemon.cli("retry")
