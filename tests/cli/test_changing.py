@@ -79,6 +79,7 @@ def test_app_set(daemon: Daemon) -> None:
     assert daemon.text == text_of(daemon)
 
 
+@pytest.mark.long
 def test_an_output_profile(daemon: Daemon) -> None:
     """What is in lists goes by name, as the file has it."""
     profile = (
@@ -155,6 +156,7 @@ def test_app_add(daemon: Daemon) -> None:
         assert run.stderr
 
 
+@pytest.mark.long
 def test_app_remove(daemon: Daemon) -> None:
     """Shows what goes and asks; where nobody can be asked, --yes has to be said."""
     asked = daemon.cli("app", "remove", "default/other")
@@ -205,6 +207,7 @@ BODIES = {
 }
 
 
+@pytest.mark.long
 def test_commit(daemon: Daemon, tmp_path: Path) -> None:
     """Edits, a merge patch, a JSON Patch; from a file or from standard input."""
     name = tmp_path / "patch.json"
@@ -224,6 +227,7 @@ def test_commit(daemon: Daemon, tmp_path: Path) -> None:
     assert "a file" in daemon.cli("log").stdout
 
 
+@pytest.mark.long
 def test_commit_a_whole_file(daemon: Daemon, tmp_path: Path) -> None:
     """XML takes the place of Server.xml, if nothing changed since the revision it was made from."""
     mine = tmp_path / "mine.xml"
@@ -238,6 +242,7 @@ def test_commit_a_whole_file(daemon: Daemon, tmp_path: Path) -> None:
     assert "revision 1 is not the newest any more: that is 2" in stale.stderr
 
 
+@pytest.mark.long
 def test_what_cannot_be_committed(daemon: Daemon, tmp_path: Path) -> None:
     """What it is, and nothing changes."""
     for given, status, says in (

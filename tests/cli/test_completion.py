@@ -115,6 +115,7 @@ def test_commands_and_options(alone: Shell) -> None:
     assert alone.bash("omeconf check --engine 0.2") == ["0.21", "0.20"]
 
 
+@pytest.mark.long
 def test_revisions(shell: Shell) -> None:
     """The newest first, and only those that begin so."""
     for line in ("omeconf show ", "omeconf rollback ", "omeconf log --before "):
@@ -221,6 +222,7 @@ def test_paths_and_values(shell: Shell, begun: str, offered: list[str]) -> None:
     assert [each for each in found if each != "compopt nospace"] == offered
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

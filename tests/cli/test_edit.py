@@ -223,6 +223,7 @@ WRONG = {
 """Steps, and what is told of them."""
 
 
+@pytest.mark.long
 def test_nobody_can_be_asked(daemon: Daemon, tmp_path: Path) -> None:
     """Without a terminal nothing waits: what is wrong is told, and the text kept."""
     before = daemon.text
@@ -385,6 +386,7 @@ def test_a_member_of_the_group() -> None:
 # -- somebody else ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_edit_elsewhere_in_the_file(daemon: Daemon, tmp_path: Path) -> None:
     """It is merged into the whole file: both stand in it, and who did the other is told."""
     editor, before = Editor(tmp_path, f"{HOLD}{FIVE}"), daemon.text
@@ -612,6 +614,7 @@ def test_only_on_the_base(daemon: Daemon, tmp_path: Path) -> None:
     assert editor.calls == 1
 
 
+@pytest.mark.long
 def test_the_daemon_is_away(daemon: Daemon, tmp_path: Path) -> None:
     """At save: the text is kept, exit status 3. Before: no editor is opened."""
     editor = Editor(tmp_path, f"{HOLD}{FIVE}", "true")

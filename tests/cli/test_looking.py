@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.api import APP, LISTENING
 from tests.support.daemon import Daemon, wait_for
 
@@ -56,6 +58,7 @@ def test_status(daemon: Daemon) -> None:
     assert found["drift"]["violations"]
 
 
+@pytest.mark.long
 def test_status_of_what_is_unusual(daemon: Daemon) -> None:
     """A commit that waits to be confirmed, and a hold, are shown with what ends them."""
     daemon.call("PATCH", f"{APP}?confirm=500", {"type": "live", "publishers": {"ovt": {}}})
@@ -86,6 +89,7 @@ def test_log(daemon: Daemon) -> None:
     assert [each["number"] for each in json.loads(older.stdout)] == [1]
 
 
+@pytest.mark.long
 def test_long_lines_are_whole(daemon: Daemon) -> None:
     """What is no terminal gets every row on one line, whatever COLUMNS says."""
     duration(daemon, 5, "x" * 300)
@@ -94,6 +98,7 @@ def test_long_lines_are_whole(daemon: Daemon) -> None:
     assert len(run.stdout.splitlines()) == 3
 
 
+@pytest.mark.long
 def test_show(daemon: Daemon) -> None:
     """The file as it was, byte for byte; which files there are, if it is none of them."""
     before = daemon.text
@@ -141,6 +146,7 @@ def test_diff(daemon: Daemon, tmp_path: Path) -> None:
     assert [each["new"] for each in found["changes"]] == ["5"]
 
 
+@pytest.mark.long
 def test_diff_of_what_is_broken(daemon: Daemon) -> None:
     """The lines, and what is wrong with them; 1."""
     break_it(daemon)
@@ -150,6 +156,7 @@ def test_diff_of_what_is_broken(daemon: Daemon) -> None:
     assert "error: <Oops> is not known in <LLHLS>" in run.stderr
 
 
+@pytest.mark.long
 def test_diff_of_what_is_nothing(daemon: Daemon, tmp_path: Path) -> None:
     """What can be compared is told."""
     for arguments in (("nowhere",), ("1", "nowhere.xml"), (str(tmp_path / "mine"), "1")):
@@ -158,6 +165,7 @@ def test_diff_of_what_is_nothing(daemon: Daemon, tmp_path: Path) -> None:
         assert "disk, head, running, healthy" in run.stderr
 
 
+@pytest.mark.long
 def test_colour(daemon: Daemon) -> None:
     """Only where it is wanted: on a terminal, or with FORCE_COLOR, and never with NO_COLOR."""
     duration(daemon, 5)
@@ -185,6 +193,7 @@ def test_events(daemon: Daemon) -> None:
     assert all(each["time"].endswith("Z") and each["id"] for each in lines)
 
 
+@pytest.mark.long
 def test_follow_over_a_restart(daemon: Daemon) -> None:
     """Nothing is told twice; what happens after a restart of the daemon is told, behind a gap."""
     duration(daemon, 5)
@@ -209,6 +218,7 @@ def test_follow_over_a_restart(daemon: Daemon) -> None:
         following.communicate()
 
 
+@pytest.mark.long
 def test_a_first_start_on_a_broken_file(tmp_path: Path) -> None:
     """Nothing is known yet: the status says so with what is wrong, the rest says why not."""
     with Daemon(tmp_path, LISTENING.replace("<LLHLS>", "<LLHLS><Oops/>")) as daemon:

@@ -16,6 +16,7 @@ from tests.support.daemon import Daemon, omeconf
 LLHLS = "Server/VirtualHosts/VirtualHost/Applications/Application/Publishers/LLHLS"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("release", "series"), [("0.21", "0.21"), ("0.16.8", "0.21"),
                                                  ("0.12", "0.12")])  # fmt: skip
 def test_xsd(release: str, series: str) -> None:
@@ -64,6 +65,7 @@ def test_what_a_daemon_shows(tmp_path: Path) -> None:
     assert not validator.is_valid(shown)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("element", "line"),
     [
@@ -103,12 +105,14 @@ def test_an_object() -> None:
     assert any("SegmentDuration " in line and " 10.0 " in line for line in shown[head:])
 
 
+@pytest.mark.long
 def test_json_of_an_element() -> None:
     """With --json, what core/describe.py says."""
     run = omeconf("schema", "--json", "publishers.llhls.segmentduration")
     assert json.loads(run.stdout) == describe(schema().items[f"{LLHLS}/SegmentDuration"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.api import APP
 from tests.support.daemon import Daemon, wait_for
 from tests.support.terminal import Terminal
@@ -48,6 +50,7 @@ def test_rollback_asks(daemon: Daemon) -> None:
     assert "too slow" in daemon.cli("log").stdout
 
 
+@pytest.mark.long
 def test_rollback_of_what_somebody_else_changes(daemon: Daemon) -> None:
     """What is committed while the question stands is not undone unseen."""
     duration(daemon, 5)
@@ -82,6 +85,7 @@ def test_rollback_without_a_terminal(daemon: Daemon) -> None:
     assert (missing.returncode, missing.stderr) == (1, "omeconf: there is no revision 99\n")
 
 
+@pytest.mark.long
 def test_confirm(daemon: Daemon) -> None:
     """A change with a deadline stays only if it is confirmed."""
     duration(daemon, 5)
@@ -122,6 +126,7 @@ def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.cli("retry", "nonsense").returncode == 1
 
 
+@pytest.mark.long
 def test_what_takes_long(daemon: Daemon, tmp_path: Path) -> None:
     """On a terminal something moves while a reload is waited for, and is gone when it is done."""
     hook = tmp_path / "hook"
@@ -134,12 +139,14 @@ def test_what_takes_long(daemon: Daemon, tmp_path: Path) -> None:
     assert "waiting" not in quiet.stderr
 
 
+@pytest.mark.long
 def test_retry_of_nothing(daemon: Daemon) -> None:
     """Nothing was reloaded yet."""
     run = daemon.cli("retry")
     assert (run.returncode, run.stderr) == (2, "omeconf: nothing was reloaded yet\n")
 
 
+@pytest.mark.long
 def test_hold_and_resume(daemon: Daemon) -> None:
     """Edits wait while many files are changed by hand."""
     assert daemon.cli("hold", "git pull").stdout == "held: git pull\n"

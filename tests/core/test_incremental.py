@@ -237,7 +237,7 @@ def walk(seed: int, steps: int) -> None:
             assert set(folded.new_since(before)) <= set(plain.new_since(plain_before))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32))
 def test_random_edits(seed: int) -> None:
     """Some hundred edits, among them many that nobody would make."""
