@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,13 +31,16 @@ from omeconf.api.writing import (
     wants_reload,
     write,
 )
+from omeconf.core.build import build
 from omeconf.core.check import Checked
 from omeconf.core.check import check as check_snapshot
 from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.core.effective import EffectiveElement
 from omeconf.core.fragment import Fragment, fragment
 from omeconf.core.mapping import HIDDEN, Json
 from omeconf.core.path import Path
 from omeconf.core.secrets import masked
+from omeconf.core.snapshot import Snapshot
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound, Refused
 from omeconf.store.repository import Head
@@ -44,6 +48,8 @@ from omeconf.store.repository import Head
 BELOW_HOSTS = "/Server/VirtualHosts/"
 """Where the role write may change things."""
 XML = "application/xml"
+_SHOWN: WeakKeyDictionary[Snapshot, EffectiveElement] = WeakKeyDictionary()
+"""The trees of configurations with their secrets hidden."""
 
 
 async def get(request: Request) -> Response:
@@ -113,12 +119,17 @@ async def check(request: Request) -> Response:
             body = {"good": False, **violations(error.violations)}
             return JSONResponse(body, headers=headers)
     elif data.strip():
-        found = await on_writer(request, repository.check_with, repository.main, data)
+        is_closed = caller_of(request).role != ADMIN
+        found = await on_writer(
+            request, repository.check_with, repository.main, data, is_closed=is_closed
+        )
     else:
         found = await on_writer(request, _check_disk, request)
     shown = {"good": found.is_good, **violations(found.violations)}
     name = request.query_params.get("against", "head")
-    if repository.head is not None:
+    if path is not None and name == "head":  # what it was made on, whatever came since
+        shown |= effect(request, base, found)
+    elif repository.head is not None:
         old = await on_writer(request, state, service_of(request), name)
         shown |= effect(request, old.checked, found)
     return JSONResponse(shown, headers=headers)
@@ -162,6 +173,7 @@ def place(found: Fragment) -> dict[str, str]:
     return {
         "Omeconf-Place": f"{found.line}:{found.column}",
         "Omeconf-File": quote(found.file),
+        "Omeconf-Path": quote(str(found.path)),
     }
 
 
@@ -197,7 +209,10 @@ async def _put_file(
         _must_show_secrets(found, file)
     if is_dry(request):
         preview = service.preview_put
-        return dry(await on_writer(request, preview, file, data, confirm_s=confirm_s))
+        tried = await on_writer(
+            request, preview, file, data, confirm_s=confirm_s, precondition=condition
+        )
+        return dry(tried)
     committed = await on_writer(
         request,
         service.put,
@@ -242,9 +257,16 @@ def _written_there(checked: Checked, path: Path) -> Fragment:
 
 def _shown(request: Request, checked: Checked, path: Path) -> Fragment:
     """An element as the caller may see it."""
-    if hides_secrets(request):
-        checked = check_snapshot(masked(checked), service_of(request).repository.schema)
-    return _written_there(checked, path)
+    if not hides_secrets(request):
+        return _written_there(checked, path)
+    snapshot = masked(checked)
+    root = _SHOWN.get(snapshot)
+    if root is None:
+        root = build(snapshot, service_of(request).repository.schema)
+    if root is None:
+        raise ApiError(403, f"this needs the role {WRITE}: secrets cannot be hidden in this file")
+    _SHOWN[snapshot] = root
+    return fragment(root, path)
 
 
 def _must_show_secrets(found: Checked, file: str) -> None:

@@ -109,6 +109,8 @@ HEADERS: dict[str, Doc] = {
     "Omeconf-Place": {"description": "Of one element: line and column of its start in its file.",
                       "schema": {"type": "string", "pattern": "^[0-9]+:[0-9]+$"}},
     "Omeconf-File": {"description": "Of one element: its file, percent-encoded.", "schema": TEXT},
+    "Omeconf-Path": {"description": "Of one element: its path by Names, percent-encoded.",
+                     "schema": TEXT},
     "Omeconf-Request-Id": {"description": "The log has it too.",
                            "required": True, "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to log in.", "required": True, "schema": TEXT},
@@ -438,7 +440,7 @@ def _answer(path: str, status: int, known: Doc) -> Doc:
     elif status in (200, 304) and IF_NONE_MATCH in known.get("parameters", ()):
         names.append("ETag")
     if is_success and known.get("places"):
-        names += ["Omeconf-Place", "Omeconf-File"]
+        names += ["Omeconf-Place", "Omeconf-File", "Omeconf-Path"]
     names += {401: ["WWW-Authenticate"], 503: ["Retry-After"]}.get(status, [])
     answer: Doc = {
         "description": REASONS[status],

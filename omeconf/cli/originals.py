@@ -141,7 +141,7 @@ def target(daemon: Client, text: str | None, file: str | None) -> Target:
 
 def _path(daemon: Client, text: str) -> str:
     if text.startswith("/"):
-        return str(element(text))
+        return _by_names(daemon, str(element(text)))
     host, _, name = text.rpartition("/")
     known = _applications(daemon, host, name)
     if len(known) > 1:
@@ -150,8 +150,20 @@ def _path(daemon: Client, text: str) -> str:
     if known:
         return str(application(known[0], name))
     path = str(element(text))
-    _must_exist(daemon, text, path)
-    return path
+    try:
+        return _by_names(daemon, path)
+    except Answered as error:
+        if error.status not in (400, 404):
+            raise
+        raise NotFound(
+            f'there is no application "{text}", and no element {path}; `omeconf app list` names '
+            "the applications, and an element is given from Server down: Bind/Providers"
+        ) from None
+
+
+def _by_names(daemon: Client, path: str) -> str:
+    """A path that leads to the same element when items before it come or go. Raises Answered."""
+    return unquote(daemon.document(path=path).headers["omeconf-path"])
 
 
 def _applications(daemon: Client, host: str, name: str) -> list[str]:
@@ -163,15 +175,3 @@ def _applications(daemon: Client, host: str, name: str) -> list[str]:
         if host in ("", each)
         if name in daemon.engine_get("vhosts", each, "apps").json["response"]
     ]
-
-
-def _must_exist(daemon: Client, text: str, path: str) -> None:
-    try:
-        daemon.document(path=path)
-    except Answered as error:
-        if error.status not in (400, 404):
-            raise
-        raise NotFound(
-            f'there is no application "{text}", and no element {path}; `omeconf app list` names '
-            "the applications, and an element is given from Server down: Bind/Providers"
-        ) from None

@@ -18,13 +18,13 @@ from difflib import SequenceMatcher
 from omeconf.core.document import Document, Node, Part, Splice, splice
 from omeconf.core.effective import EffectiveElement, is_ignored
 from omeconf.core.fold import APPLICATION
-from omeconf.core.fragment import new, rewriting
+from omeconf.core.fragment import new, refusal, rewriting
 from omeconf.core.mapping import Json, Target, from_json, merged, patched, to_json, typed
 from omeconf.core.parse import Element
 from omeconf.core.path import Path, Step
 from omeconf.core.schema import Item
 from omeconf.core.snapshot import Snapshot
-from omeconf.errors import AlreadyExists, BadBody, Conflict, NotFound, ReadOnly
+from omeconf.errors import AlreadyExists, BadBody, Conflict, NotFound, NotWellFormed, ReadOnly
 
 _TO_APPLICATION = 5
 """Steps from Server to an application."""
@@ -139,7 +139,10 @@ class _Editor:
             if not self.snapshot.is_inside(file):
                 raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
             self._must_be_included_once(file)
-            documents[file] = self.snapshot.document(file).splice(splices)
+            try:
+                documents[file] = self.snapshot.document(file).splice(splices)
+            except NotWellFormed as error:  # what was given as text is nested too deep there
+                raise refusal(error) from None
         return self.snapshot.replace(documents) if documents else self.snapshot
 
     def _must_be_included_once(self, file: str) -> None:
@@ -171,8 +174,10 @@ class _Editor:
         item, last = _item_at(root, path), path.last
         if last != Step(last.name) or not item.is_list:
             self._must_be_new(root, path)
+        parent, rest = _nearest(root, path)
+        document = self.document(parent)
         if isinstance(value, str) and item.is_object and value.lstrip().startswith("<"):
-            node, key = new(root.document, item, value)
+            node, key = new(document, item, value)
         else:
             target = from_json(item, value)
             node, key = target.node(), target.key
@@ -180,14 +185,6 @@ class _Editor:
             raise BadBody(f'the name is "{key}", but the path says "{last.key}"')
         if last.key is None and key is not None:
             self._must_be_new(root, path.parent / Step(last.name, key))
-        parent, rest = root, list(path.steps[1:])
-        while len(rest) > 1:
-            step = rest[0]
-            child = parent.child(step)
-            if child is None:
-                break
-            parent = child
-            rest.pop(0)
         if any(step.key is not None or step.place is not None for step in rest[:-1]):
             root.find(path.parent)  # raises NotFound, naming the nearest that exists
         for step in reversed(rest[:-1]):
@@ -195,7 +192,6 @@ class _Editor:
         child_item = parent.item.children[rest[0].name]
         siblings = parent.all(child_item.name)
         anchor = siblings[-1].site if siblings else self._anchor(parent, child_item, set())
-        document = self.document(parent)
         self.add(document, document.insert(parent.element, node, after=anchor))
 
     def _must_be_new(self, root: EffectiveElement, path: Path) -> None:
@@ -365,6 +361,18 @@ def _leaves(node: EffectiveElement, patch: Json) -> list[tuple[EffectiveElement,
         else:
             found.append((child, value))
     return found
+
+
+def _nearest(root: EffectiveElement, path: Path) -> tuple[EffectiveElement, list[Step]]:
+    """The innermost element around a path that is there, and the steps from it."""
+    parent, rest = root, list(path.steps[1:])
+    while len(rest) > 1:
+        child = parent.child(rest[0])
+        if child is None:
+            break
+        parent = child
+        rest.pop(0)
+    return parent, rest
 
 
 def _item_at(root: EffectiveElement, path: Path) -> Item:

@@ -5,6 +5,7 @@ The text is UTF-8, whatever the file is; its first line begins with the element 
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class Fragment:
     """From 1, of its start tag."""
     column: int
     """From 1, in characters."""
+    path: Path
+    """With the Names of list items that have one."""
 
 
 def fragment(root: EffectiveElement, path: Path) -> Fragment:
@@ -38,7 +41,7 @@ def fragment(root: EffectiveElement, path: Path) -> Fragment:
     text = document.source(node.element)
     if document.is_editable:
         text = text.decode(document.encoding, "replace").encode()
-    return Fragment(text, document.file, *document.place(node.element.start))
+    return Fragment(text, document.file, *document.place(node.element.start), node.path)
 
 
 def new(document: Document, item: Item, text: str) -> tuple[Node, str | None]:
@@ -50,7 +53,8 @@ def new(document: Document, item: Item, text: str) -> tuple[Node, str | None]:
     written = _parsed(document, data, (1, 1))
     _must_fit(document, written, item)
     key = item.key.name if item.key is not None else None
-    names = (each.value for each in written.children if each.name == key)
+    is_read = [each for each in written.children if "ignore" not in each.attributes]
+    names = (each.value for each in is_read if each.name == key)
     return Node(item.name, verbatim=_in_encoding(document, data)), next(names, None)
 
 
@@ -75,13 +79,22 @@ def _encoded(document: Document, text: str, newline: bytes) -> bytes:
     """A text in UTF-8, with the line ends of where it goes if it has only plain ones."""
     document.must_be_editable()
     data = text.encode("utf-8", "surrogatepass").strip(BLANKS)
+    if data.startswith((b"<?", codecs.BOM_UTF8)):
+        raise BadBody("the text is one element: leave out what stands before it")
     return data if b"\r" in data else data.replace(b"\n", newline)
 
 
 def _in_encoding(document: Document, data: bytes) -> bytes:
     if document.encoding == "utf-8":
         return data
-    return data.decode().encode(document.encoding, "xmlcharrefreplace")
+    try:
+        return data.decode().encode(document.encoding)
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start]
+        raise BadBody(
+            f"{document.file} is {document.encoding}, which has no {bad!r}: write &#{ord(bad)}; "
+            "or save the file as UTF-8"
+        ) from None
 
 
 def _must_fit(document: Document, written: Element, item: Item) -> None:
@@ -98,9 +111,14 @@ def _parsed(document: Document, data: bytes, place: tuple[int, int]) -> Element:
     try:
         return Document(before + data, file=document.file, is_folded=False).root
     except NotWellFormed as error:
-        at = error.line, error.column
-        found = Violation(Severity.ERROR, "not-well-formed", error.file, *at, "/", error.reason)
-        raise Refused(error.reason, (found,)) from None
+        raise refusal(error) from None
+
+
+def refusal(error: NotWellFormed) -> Refused:
+    """Why a text is no element, as a check has it."""
+    at = error.line, error.column
+    found = Violation(Severity.ERROR, "not-well-formed", error.file, *at, "/", error.reason)
+    return Refused(error.reason, (found,))
 
 
 def _must_show_secrets(element: Element, item: Item) -> None:

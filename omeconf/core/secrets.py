@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 from omeconf.core.check import Checked
 from omeconf.core.document import Document, Splice, splice
@@ -22,12 +23,23 @@ Span = tuple[int, int]
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
+_MASKED: WeakKeyDictionary[Checked, Snapshot] = WeakKeyDictionary()
+"""What has been hidden already."""
+
+
 def masked(checked: Checked) -> Snapshot:
-    """The snapshot with ``***`` for each secret.
+    """The snapshot with ``***`` for each secret; made once.
 
     A file of which nothing is known (it is no XML, or cannot be edited) is empty: better too
     little than a secret.
     """
+    known = _MASKED.get(checked)
+    if known is None:
+        known = _MASKED[checked] = _masked(checked)
+    return known
+
+
+def _masked(checked: Checked) -> Snapshot:
     snapshot = checked.snapshot
     files = dict.fromkeys(snapshot.files, b"")
     if checked.root is not None:
@@ -45,7 +57,15 @@ def masked(checked: Checked) -> Snapshot:
                 continue
             if document.is_editable:
                 files[file] = _hidden(document, read[file], names)
-    return Snapshot(files, main=snapshot.main, folder=snapshot.folder, env=snapshot.env)
+    return Snapshot(
+        files,
+        main=snapshot.main,
+        folder=snapshot.folder,
+        env=snapshot.env,
+        includes=snapshot.includes,
+        unreadable=snapshot.unreadable,
+        legacy=snapshot.legacy,
+    )
 
 
 def _hidden(document: Document, read: Mapping[Span, bool], names: Collection[str]) -> bytes:

@@ -34,7 +34,7 @@ def names(node: EffectiveElement, env: Env, *, lenient: bool) -> Iterator[Violat
             line,
             column,
             node.place_path,
-            f"text between the elements of <{item.name}>: {_short(text.value)}",
+            f"text between the elements of <{item.name}>: {_quoted(text.value, item)}",
             _stray_hint(text.value, item),
             f"Unknown item found: {item.error_path}.",
         )
@@ -193,6 +193,11 @@ def unknown_hint(item: Item, name: str) -> str:
         home = min(homes, key=lambda other: _distance(item.path, other.path))
         return f"<{name}> belongs in {home.path}"
     return f"<{item.name}> may hold: {', '.join(item.children)}"
+
+
+def _quoted(text: str, item: Item) -> str:
+    """As much of a text as may be shown: where a secret belongs, it may be that."""
+    return "***" if any(each.is_secret for each in item.children.values()) else _short(text)
 
 
 def _short(text: str) -> str:

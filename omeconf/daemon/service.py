@@ -344,9 +344,18 @@ class Service:
         head = self._would_be_on(confirm_s)
         return _previewed(head, self.repository.preview(edits, precondition))
 
-    def preview_put(self, file: str, data: bytes, *, confirm_s: float | None = None) -> Previewed:
+    def preview_put(
+        self,
+        file: str,
+        data: bytes,
+        *,
+        confirm_s: float | None = None,
+        precondition: Precondition | None = None,
+    ) -> Previewed:
         """What a whole file would give and restart, without making it. Raises as `put` would."""
         head = self._would_be_on(confirm_s)
+        if precondition is not None:
+            precondition(head)
         checked = self.repository.put_on(head, file, data)
         self.repository.judge(checked, head.checked)
         return _previewed(head, checked)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MOST = 5
 """So many changes a summary names."""
+MOST_FOUND_OUT = 50
+"""So many lost summaries are found out again at once."""
 SMALL = 1 << 20
 """Bytes of a configuration of which a lost summary is found out again."""
 
@@ -47,8 +49,10 @@ def keep(repository: Repository, before: Head, head: Head, found: Sequence[Chang
 def of(repository: Repository, revisions: Sequence[Revision]) -> list[Summary]:
     """The summary of each revision; UNKNOWN where it is lost and would cost too much."""
     kept = repository.history.summaries([revision.number for revision in revisions])
+    lost = [revision for revision in revisions if revision.number not in kept]
+    found = {each.number: _found_out(repository, each) for each in lost[:MOST_FOUND_OUT]}
     return [
-        json.loads(kept[each.number]) if each.number in kept else _found_out(repository, each)
+        json.loads(kept[each.number]) if each.number in kept else found.get(each.number, UNKNOWN)
         for each in revisions
     ]
 

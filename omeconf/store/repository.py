@@ -368,9 +368,14 @@ class Repository:
             )
         return checked
 
-    def check_with(self, file: str, data: bytes) -> Checked:
-        """What a check finds if a file were as given, with all others as they lie on disk."""
-        return self._check_source(Replaced(self.folder, file, data))
+    def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
+        """What a check finds if a file were as given, with all others as they lie on disk.
+
+        is_closed: files outside of the folder are only read if they are in use.
+        """
+        outside = self.view().checked.snapshot.files if is_closed and self.head else ()
+        source = Replaced(self.folder, file, data, outside if is_closed else None)
+        return self._check_source(source)
 
     def _commit(
         self,

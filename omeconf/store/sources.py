@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from omeconf.errors import NotFound
@@ -31,15 +31,22 @@ class Recorded:
 class Replaced:
     """A folder with one file as somebody wants it to be."""
 
-    def __init__(self, folder: Folder, file: str, data: bytes) -> None:
+    def __init__(
+        self, folder: Folder, file: str, data: bytes, outside: Collection[str] | None = None
+    ) -> None:
+        """outside: the only files outside of the folder that may be read; None: any."""
         self.folder = folder
         self.file = file
         self.data = data
+        self.outside = outside
 
     def read(self, file: str) -> bytes:
         """The bytes of a file. Raises NotFound or Unwritable."""
         return self.data if file == self.file else self.folder.read(file)
 
     def names(self, folder: str) -> tuple[str, ...] | None:
-        """The regular files of a folder; None if missing."""
-        return self.folder.names(folder)
+        """The regular files of a folder, as far as they may be read; None if missing."""
+        found = self.folder.names(folder)
+        if found is None or self.outside is None or not folder.startswith("/"):
+            return found
+        return tuple(name for name in found if f"{folder.rstrip('/')}/{name}" in self.outside)

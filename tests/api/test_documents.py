@@ -238,3 +238,74 @@ def test_compare_with_a_broken_disk(api: ApiInProcess) -> None:
     assert SECRET not in str(compare(api, "head", "disk"))
     api.file.write_text(SERVER.replace("</Server>", ""))
     assert compare(api, "head", "disk")["diff"] == ""
+
+
+# -- what may not be seen, or done -----------------------------------------------------------------
+
+
+def test_a_reader_and_a_broken_file(api: ApiInProcess) -> None:
+    """What is broken may show a secret under any name: of it a reader sees no line and no text."""
+    wrong = SERVER.replace("<AccessToken>s3cret</AccessToken>", "<AccesToken>s3cret</AccesToken>")
+    wrong = wrong.replace("<SignedPolicy>", "<SignedPolicy>LOOSE")
+    api.file.write_text(wrong)
+    api.service.submit(api.service.tick).result()
+    api.header = basic("look")
+    for method, path in (
+        ("GET", f"{OWN}/diff?from=head&to=disk"),
+        ("GET", f"{OWN}/diff?from=disk&to=head"),
+        ("POST", f"{OWN}/check"),
+        ("GET", f"{OWN}/status"),
+    ):
+        answer = api.call(method, path)
+        assert answer.status_code == 200, answer.text
+        assert "s3cret" not in answer.text, path
+        assert "LOOSE" not in answer.text, path
+    api.header = basic("pen")
+    assert "s3cret" in api.call("GET", f"{OWN}/diff?from=head&to=disk").text
+
+
+def test_a_reader_of_an_included_element(tmp_path: Path) -> None:
+    """It is found for readers too; where secrets cannot be hidden, it is 403."""
+    more = "<VirtualHost><Name>more</Name><Host><Names><Name>m</Name></Names></Host></VirtualHost>"
+    text = SERVER.replace("</VirtualHosts>", '<VirtualHost include="more.xml"/></VirtualHosts>')
+    settings = Settings(api=Api(tokens=ROLES))
+    (tmp_path / "one").mkdir()
+    with ApiInProcess(tmp_path / "one", settings, text, files={"more.xml": more}) as api:
+        api.header = basic("look")
+        found = api.call("GET", f"{OWN}/document?path={quote(str(virtual_host('more')))}")
+        assert (found.status_code, found.text) == (200, more)
+    (tmp_path / "two").mkdir()
+    with ApiInProcess(tmp_path / "two", settings) as api:
+        api.file.write_bytes(SERVER.replace("UTF-8", "UTF-16").encode("utf-16"))
+        api.service.submit(api.service.tick).result()
+        api.header = basic("look")
+        assert api.call("GET", LIVE).status_code == 403
+
+
+def test_files_outside(tmp_path: Path) -> None:
+    """A check by others than admin reads none that is not in use; no diff shows one."""
+    outside = tmp_path / "outside.xml"
+    outside.write_text("<VirtualHost><Name>PRIVATE</Name></VirtualHost>")
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    text = SERVER.replace("</VirtualHosts>", f'<VirtualHost include="{outside}"/></VirtualHosts>')
+    listing = text.replace(str(outside), f"{tmp_path}/*")
+    with ApiInProcess(folder, Settings(api=Api(tokens=ROLES))) as api:
+        for token in ("look", "pen"):
+            api.header = basic(token)
+            for body in (text, listing):
+                answer = api.call("POST", f"{OWN}/check", body.encode())
+                assert "PRIVATE" not in answer.text
+                assert "outside.xml" not in answer.text.replace(str(outside), "")
+        api.file.write_text(text.replace("<Bind>", "<Bind><Oops/>"))
+        for path in (f"{OWN}/diff?from=disk&to=head", f"{OWN}/diff?from=head&to=disk"):
+            assert "PRIVATE" not in api.call("GET", path).json()["diff"]
+
+
+def test_a_dry_run_of_a_stale_file(api: ApiInProcess) -> None:
+    """A manual edit that is not taken up yet makes it 412, as for real."""
+    tag = {"If-Match": api.etag(f"{OWN}/document")}
+    api.file.write_text(SERVER.replace(">6<", ">7<"))
+    mine = SERVER.replace(">6<", ">5<").encode()
+    for query in ("?dryRun=true", ""):
+        assert api.call("PUT", f"{OWN}/document{query}", mine, headers=tag).status_code == 412

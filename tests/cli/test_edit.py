@@ -582,6 +582,19 @@ def test_an_application_that_is_gone(daemon: Daemon, tmp_path: Path, how: str) -
 
 
 @pytest.mark.long
+def test_by_its_place(daemon: Daemon, tmp_path: Path) -> None:
+    """What is named by its place is that element still when one before it is gone meanwhile."""
+    place = "VirtualHosts/VirtualHost[default]/Applications/Application[2]"
+    editor = Editor(tmp_path, f"{HOLD}{sed('s/live/vod/')}")
+    with editing(daemon, editor, place, "--yes") as terminal:
+        editor.is_open()
+        assert daemon.call("DELETE", APP).status == 200
+        editor.go()
+        assert terminal.ends() == 0
+    assert "<Name>other</Name>\n\t\t\t\t\t<Type>vod</Type>" in daemon.text
+
+
+@pytest.mark.long
 def test_two_at_once(daemon: Daemon, tmp_path: Path) -> None:
     """Of two who edit at once both are done."""
     one = Editor(tmp_path, f"{HOLD}{FIVE}", name="one")

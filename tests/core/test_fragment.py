@@ -197,3 +197,67 @@ def test_the_check_behind_it_is_the_one_from_scratch() -> None:
         assert changes(after.root, scratch.root) == ()
         if after.is_good:
             before = after
+
+
+MORE = (
+    '<?xml version="1.0" encoding="iso-8859-1"?>\r\n<VirtualHost>\r\n\t<Name>more</Name>\r\n'
+    "\t<Host><Names><Name>m</Name></Names></Host>\r\n\t<Applications>\r\n\t</Applications>\r\n"
+    "</VirtualHost>\r\n"
+)
+INCLUDING = MINIMAL.replace(
+    "</VirtualHosts>",
+    '<VirtualHost include="more.xml"/><VirtualHost include="other/*.xml"/></VirtualHosts>',
+)
+
+
+def test_a_new_element_in_an_included_file() -> None:
+    """Encoding, line ends and known includes are those of the file that it goes to."""
+    before = checked(INCLUDING, {"more.xml": MORE.encode("iso-8859-1")})
+    assert before.root is not None
+    path = Path.parse(app_path("bé", "more"))
+    text = "<Application>\n<Name>bé</Name>\n<Type>live</Type></Application>"
+    found = apply(before.snapshot, before.root, Edit(Verb.CREATE, path, text))
+    assert text.replace("\n", "\r\n").encode("iso-8859-1") in found.files["more.xml"]
+    after = check(found, schema())
+    assert after.root is not None
+    assert after.root.find(path).key == "bé"
+    wanted = text.replace("<Type>", '<Type include="other/*.xml">')
+    with pytest.raises(Conflict, match="by hand"):
+        apply(before.snapshot, before.root, Edit(Verb.CREATE, path, wanted))
+    for what in ("€", "<![CDATA[€]]>"):
+        edit = Edit(Verb.CREATE, path, text.replace("live", what))
+        with pytest.raises(BadBody, match="which has no '€': write &#8364;"):
+            apply(before.snapshot, before.root, edit)
+
+
+@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.REWRITE])
+@pytest.mark.parametrize("before", ["\ufeff", '<?xml version="1.0"?>', "<?pi?>"])
+def test_nothing_stands_before_an_element(verb: Verb, before: str) -> None:
+    """No declaration, no byte order mark, no instruction."""
+    base = checked(MINIMAL)
+    assert base.root is not None
+    name = "fair" if verb is Verb.CREATE else "app"
+    text = f"{before}<Application><Name>{name}</Name><Type>live</Type></Application>"
+    if verb is Verb.CREATE and not text.startswith("<"):
+        pytest.skip("that is no XML")
+    with pytest.raises(BadBody, match="leave out what stands before it"):
+        apply(base.snapshot, base.root, Edit(verb, Path.parse(app_path(name)), text))
+
+
+def test_a_name_that_is_ignored() -> None:
+    """It is not the name that the path says."""
+    base = checked(MINIMAL)
+    assert base.root is not None
+    text = '<Application><Name ignore="true">x</Name><Name>y</Name><Type>live</Type></Application>'
+    with pytest.raises(BadBody, match='the name is "y"'):
+        apply(base.snapshot, base.root, Edit(Verb.CREATE, Path.parse(app_path("x")), text))
+
+
+def test_what_is_nested_too_deep_where_it_goes() -> None:
+    """By itself it is well-formed; in its place it is not."""
+    base = checked(MINIMAL)
+    assert base.root is not None
+    deep = "<X>" * 98 + "</X>" * 98
+    text = f"<Application><Name>app</Name><Type>live</Type>{deep}</Application>"
+    with pytest.raises(Refused, match="nested deeper"):
+        apply(base.snapshot, base.root, Edit(Verb.REWRITE, APP, text))

@@ -213,7 +213,7 @@ def test_the_local_socket(machine: Machine) -> None:
     found = machine.path("/run/omeconf/omeconf.sock").stat()
     assert stat.S_IMODE(found.st_mode) == 0o660
     run = machine.run("runuser", "-u", "daemon", "--", OMECONF, "status", check=False)
-    assert run.returncode == 2
+    assert run.returncode == 3
     assert "may not be asked" in run.stderr
     run = machine.run("runuser", "-u", "daemon", "-G", "omeconf", "--", OMECONF, "status",
                       "--json")  # fmt: skip
