@@ -61,8 +61,9 @@ class Wish:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As headers; a message that is no Latin-1 is sent as the bytes of its UTF-8."""
-        found = {"Omeconf-Message": self.message.encode().decode("latin-1")}
+        """As headers; a message is sent as one line, in the bytes of its UTF-8."""
+        line = "".join(c if c.isprintable() else " " for c in " ".join(self.message.split()))
+        found = {"Omeconf-Message": line.encode("utf-8", "replace").decode("latin-1")}
         found["If-Match"] = self.etag
         return {name: text for name, text in found.items() if text}
 
@@ -297,11 +298,11 @@ class Client:
 
 
 def _v1(*names: str) -> str:
-    return "/v1/" + "/".join(quote(name, safe="") for name in names)
+    return "/v1/" + "/".join(quote(name, safe="", errors="replace") for name in names)
 
 
 def _url(path: str, query: Mapping[str, object] | None) -> str:
-    return f"{path}?{urlencode(query)}" if query else path
+    return f"{path}?{urlencode(query, errors='replace')}" if query else path
 
 
 def _only(**given: str | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from omeconf.cli.addresses import (
     assignment,
     edit,
     host_and_application,
-    merge,
 )
 from omeconf.cli.asking import ask
 from omeconf.cli.completing import APP, KEY, KEY_VALUE, NEW_APP, VHOST
@@ -25,6 +25,7 @@ from omeconf.core.path import Path as ElementPath
 from omeconf.errors import NotFound
 
 PARTS = ("providers", "publishers")
+WIDE = ("PROVIDERS", "PUBLISHERS", "PROFILES")
 
 
 @click.group()
@@ -55,7 +56,7 @@ def list_(host: str | None, socket_path: Path, *, as_json: bool) -> None:
         )
         for each in found
     ]
-    show_table(("APP", "TYPE", "PROVIDERS", "PUBLISHERS", "PROFILES"), rows)
+    show_table(("APP", "TYPE", "PROVIDERS", "PUBLISHERS", "PROFILES"), rows, wide=WIDE)
 
 
 @app.command()
@@ -137,15 +138,14 @@ def add(
     host, name = host_and_application(application)
     above = application_path(application)
     if source is None:
-        body = [_body(name, assignments)]
-        change(
-            lambda: daemon.engine_write("POST", "vhosts", host, "apps", body=body, wish=wish),
-            wish,
-            as_json=as_json,
-        )
-        return
-    text = daemon.document(path=str(application_path(source))).body
-    made = {"verb": "create", "path": str(above), "value": renamed(text, name).decode()}
+        tried = replace(wish, is_dry=True)
+        body = [{"name": name, "type": "live"}]
+        (found,) = daemon.engine_write("POST", "vhosts", host, "apps", body=body, wish=tried).json
+        value: Any = {key: each for key, each in found["response"].items() if key != "dynamic"}
+    else:
+        text = daemon.document(path=str(application_path(source))).body
+        value = renamed(text, name).decode()
+    made = {"verb": "create", "path": str(above), "value": value}
     edits = [made, *_sets(above, assignments)]
     change(lambda: daemon.commit({"edits": edits}, wish), wish, as_json=as_json)
 
@@ -197,29 +197,6 @@ def renamed(text: bytes, name: str) -> bytes:
 def _sets(above: ElementPath, assignments: Sequence[str]) -> Iterator[dict[str, Any]]:
     for each in map(assignment, assignments):
         yield edit(above, each.where, each.value)
-
-
-def _body(name: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """A new application as JSON."""
-    body: dict[str, Any] = {"name": name, "type": "live"}
-    for each in map(assignment, assignments):
-        if "/" in each.where or each.where[:1].isupper():
-            raise click.UsageError(
-                f"{each.where}: of a new application members are named as in the JSON, "
-                "publishers.llhls.segmentDuration; others can be set afterwards"
-            )
-        patch = merge(ElementPath(()), each.where, each.value)["value"]
-        _merge(body, patch)
-    return body
-
-
-def _merge(body: dict[str, Any], patch: dict[str, Any]) -> None:
-    for key, wanted in patch.items():
-        inside = body.get(key)
-        if isinstance(inside, dict) and isinstance(wanted, dict):
-            _merge(inside, wanted)
-        else:
-            body[key] = wanted
 
 
 def _elements(found: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ import gc
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -33,6 +34,7 @@ NEXT = {
     412: "`omeconf log` shows what was changed meanwhile; then try again",
     403: "root, and whom the daemon runs as, may do everything; its socket's group may change "
     "virtual hosts",
+    422: "nothing has changed; a warning that was not there before refuses a change, too",
     502: "`omeconf status` shows the reload; the files are as they were",
 }
 """What to do next, where the answer itself does not say it."""
@@ -69,6 +71,8 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)
             sys.exit(INTERRUPTED)
+        except OSError as error:  # of our output: what we read and ask has errors of its own
+            _end_quietly(f"cannot write: {error.strerror or error}", UNUSABLE)
         except OmeconfError as error:
             tell(error)
             sys.exit(exit_status(error))
@@ -110,12 +114,15 @@ def _wants_colour() -> bool | None:
     return True if os.environ.get("FORCE_COLOR") else None
 
 
-def _end_quietly() -> NoReturn:
-    """What is left in the buffers goes nowhere."""
+def _end_quietly(text: str = "", status: int = CLOSED) -> NoReturn:
+    """What is left in the buffers goes nowhere; text: what is said about it."""
+    with suppress(OSError):
+        if text:
+            complain(text)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(nowhere, stream.fileno())
-    sys.exit(CLOSED)
+    sys.exit(status)

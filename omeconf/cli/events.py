@@ -42,7 +42,8 @@ def _text(kind: str, data: dict[str, Any]) -> str:
 
 def _revision(data: dict[str, Any]) -> str:
     revision, changes = data["revision"], data["changes"]
-    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+    others = len(changes) - 1 + data["changesMore"]
+    more = f", and {others} more" if others > 0 else ""
     what = change_of(changes[0]) + more if changes else "nothing that the engine reads"
     message = f" ({revision['message']})" if revision["message"] else ""
     by = f" by {revision['author']}" if revision["author"] else ""

@@ -24,11 +24,15 @@ def follow(client: Client, *, is_endless: bool) -> Iterator[tuple[int | None, st
         yield event
     if not is_endless:
         return
+    is_told = False
     while True:
-        note("the daemon is away; waiting for it")
+        if not is_told:
+            note("the daemon is away; waiting for it")
+        is_told = True
         time.sleep(AGAIN_S)
         try:
             for event in client.events(last):
+                is_told = False
                 last = event[0] or last
                 yield event
         except Unreachable:

@@ -26,6 +26,8 @@ from omeconf.cli.output import (
 from omeconf.errors import NotFound
 
 _RELOADS = {"healthy": "green", "failed": "red", "reverted": "red", "waiting": "yellow"}
+MOST_NAMES = 5
+"""So much of a plan is named on one line."""
 _TROUBLES = (
     ("missing", "{}"),
     ("unrecorded", "a manual edit cannot be recorded: {}"),
@@ -68,10 +70,17 @@ def _numbers(found: dict[str, Any]) -> list[tuple[str, str]]:
     behind = click.style("  behind: see `omeconf diff`", fg="yellow") if is_behind else ""
     return [
         ("newest revision", str(head or "none yet")),
-        ("on disk", str(numbers["disk"] or click.style("something else, see below", fg="red"))),
+        ("on disk", _on_disk(found)),
         ("engine runs", f"{running or 'not known'}{assumed}{behind}"),
         ("last known well", str(numbers["healthy"] or "none yet")),
     ]
+
+
+def _on_disk(found: dict[str, Any]) -> str:
+    if found["held"] is not None:
+        return "not looked at: held, see below"
+    number = found["revision"]["disk"]
+    return str(number or click.style("something else, see below", fg="red"))
 
 
 def _reload(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -79,7 +88,10 @@ def _reload(found: dict[str, Any]) -> list[tuple[str, str]]:
     for name, title in (("current", "reloading"), ("pending", "waits to reload")):
         job = found["reload"][name]
         if job:
-            rows.append((title, f"reload {job['id']}: {names_of(job['plan'])}"))
+            first, now = job["revisions"]
+            what = names_of(job["plan"]) or f"revisions {first} to {now}"
+            tried = f", tried {job['tries']} times" if job["tries"] else ""
+            rows.append((title, f"reload {job['id']}: {what}{tried}"))
     last = found["reload"]["last"]
     if last and last["plan"]:
         state = click.style(last["state"], fg=_RELOADS.get(last["state"]))
@@ -127,7 +139,9 @@ def _show_troubles(found: dict[str, Any]) -> None:
 
 def names_of(plan: list[dict[str, str]]) -> str:
     """What a plan does, in one line."""
-    return ", ".join(f"{item['action']} {name_of(item) or item['scope']}" for item in plan)
+    shown = [f"{item['action']} {name_of(item) or item['scope']}" for item in plan[:MOST_NAMES]]
+    more = f", and {len(plan) - MOST_NAMES} more" if len(plan) > MOST_NAMES else ""
+    return ", ".join(shown) + more
 
 
 # -- log -------------------------------------------------------------------------------------------
@@ -158,7 +172,7 @@ def log(socket_path: Path, limit: int, before: int | None, *, as_json: bool) -> 
         for each in found
     ]
     heads = ("REV", "TIME", "ORIGIN", "AUTHOR", "RELOAD", "MESSAGE", "CHANGED")
-    show_table(heads, rows)
+    show_table(heads, rows, wide=("MESSAGE", "CHANGED"))
 
 
 def summary_of(revision: dict[str, Any]) -> str:
@@ -271,6 +285,10 @@ def _with_file(daemon: Any, old: str, name: str) -> dict[str, Any]:
             "a revision, or a file"
         ) from None
     found: dict[str, Any] = daemon.check(text, against=old)
+    main = Path(daemon.status()["serverXml"]).name
+    for violation in found["violations"]:
+        if violation["file"] == main:
+            violation["file"] = name
     return found
 
 

@@ -63,8 +63,13 @@ def waiting(text: str) -> Iterator[None]:
             status.stop()
 
 
-def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns; a terminal's width is kept to, and elsewhere nothing is cut."""
+def show_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, wide: Sequence[str] = ()
+) -> None:
+    """Print rows in columns; a terminal's width is kept to, and elsewhere nothing is cut.
+
+    wide: the columns that may be broken into several lines; all, unless told.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -80,7 +85,7 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(head, overflow="fold", no_wrap=bool(wide) and head not in wide)
     for row in rows:
         table.add_row(*(Text.from_ansi(cell) for cell in row))
     with console.capture() as capture:

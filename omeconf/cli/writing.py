@@ -28,6 +28,9 @@ def show_written(reply: Reply, *, as_json: bool, confirm_s: float | None = None)
     if as_json:
         print_json(found)
         return
+    if found.get("diff") == "":
+        click.echo(f"revision {found['revision']}: nothing has changed")
+        return
     click.echo(f"revision {found['revision']}: {RELOADS[found['reload']]}")
     for each in filter(None, found.get("advice", "").split("; ")):
         note(f"advice: {each}")

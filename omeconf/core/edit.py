@@ -72,6 +72,7 @@ def apply(snapshot: Snapshot, root: EffectiveElement, edit: Edit) -> Snapshot:
     then nothing has changed.
     """
     editor = _Editor(snapshot, root)
+    _must_be_one(root, edit.path.parent if edit.verb is Verb.CREATE else edit.path)
     if edit.verb is Verb.CREATE or (edit.verb is Verb.SET and not editor.has(edit.path)):
         editor.create(root, edit.path, edit.value)
     elif edit.verb is Verb.DELETE:
@@ -361,6 +362,21 @@ def _leaves(node: EffectiveElement, patch: Json) -> list[tuple[EffectiveElement,
         else:
             found.append((child, value))
     return found
+
+
+def _must_be_one(root: EffectiveElement, path: Path) -> None:
+    """Raise Conflict for a path that does not say which of several it means."""
+    above: EffectiveElement | None = root
+    for number, step in enumerate(path.steps[1:], 2):
+        if above is None:
+            return
+        if step.key is None and step.place is None and len(above.all(step.name)) > 1:
+            item = above.item.children.get(step.name)
+            if item is not None and item.is_list:
+                names = ", ".join(str(each.path.last) for each in above.all(step.name)[:3])
+                where = Path(path.steps[:number])
+                raise Conflict(f"there are several {where}: say which, for instance {names}")
+        above = above.child(step)
 
 
 def _nearest(root: EffectiveElement, path: Path) -> tuple[EffectiveElement, list[Step]]:

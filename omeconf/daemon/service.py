@@ -516,7 +516,7 @@ class Service:
     def _tell_of(self, head: Head, found: tuple[Change, ...], wanted: Plan) -> None:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
         self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
-                         plan=wanted.as_json())  # fmt: skip
+                         changesMore=len(found) - len(shown), plan=wanted.as_json())  # fmt: skip
 
     def _first(self, head: Head) -> Committed:
         """The first good configuration: the engine is taken to run it already."""

@@ -20,7 +20,8 @@ def status(
     """How things stand: three revisions apart, drift, reloads."""
     pending, current, last = reloader.pending, reloader.current, reloader.last
     head, drift, history = repository.head, repository.drift, repository.history
-    is_head = head and drift is None and not repository.missing and not repository.unrecorded
+    is_well = drift is None and not repository.missing and not repository.unrecorded
+    is_head = head and is_well and repository.held is None  # else it is not looked at
     return {
         "serverXml": str(repository.folder.path / repository.main),
         "revision": {

@@ -297,15 +297,17 @@ class History:
     ) -> None:
         """Keep a reload, as JSON; the oldest beyond KEPT_JOBS go. Raises Unwritable.
 
-        covers: note with these revisions, first to last, what came of it. This is there after a
+        covers: note with these revisions, first to last, what came of it; what failed once stays
+        so, but for the last, which is what was tried now. This is there after a
         crash of ours; after one of the machine the engine has begun anew, too, so that nothing is
         waited for: it is synced with what is recorded next.
         """
         with self._transaction(is_synced=False) as database:
             if covers is not None:
                 database.execute(
-                    "UPDATE revision SET reload = ? WHERE number BETWEEN ? AND ?",
-                    (outcome, *covers),
+                    "UPDATE revision SET reload = ? WHERE number BETWEEN ? AND ?"
+                    " AND (number = ? OR reload NOT IN ('failed', 'reverted'))",
+                    (outcome, *covers, covers[1]),
                 )
             database.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?)", (job_id, made, detail))
             database.execute(

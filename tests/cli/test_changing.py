@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,31 @@ def test_app_set(daemon: Daemon) -> None:
 
 
 @pytest.mark.long
+def test_which_of_several(daemon: Daemon) -> None:
+    """A path that could mean several is told so; nothing is changed, or gone."""
+    several = "VirtualHosts/VirtualHost[default]/Applications/Application"
+    for arguments in (("--unset", several), (f"{several}/Type=vod",)):
+        run = daemon.cli("set", *arguments)
+        assert run.returncode == 4
+        assert 'say which, for instance Application[Name="app"]' in run.stderr
+    assert daemon.text == text_of(daemon)
+
+
+@pytest.mark.long
+def test_what_cannot_be_sent_as_it_is(daemon: Daemon) -> None:
+    """A message is one line, whatever it was; what is no UTF-8 is no traceback."""
+    edits = ("app", "set", "default/app", f"{SEGMENT}=4")
+    assert daemon.cli(*edits, "-m", "one\ntwo\x1b[31m \udcff").returncode == 0
+    assert "one two [31m" in daemon.cli("log").stdout
+    assert "Traceback" not in daemon.cli("app", "get", "default/\udcff").stderr
+    full = subprocess.run(
+        f"{sys.executable} -m omeconf status > /dev/full", shell=True, capture_output=True,
+        text=True, check=False, env={**os.environ, "OMECONF_SOCKET": str(daemon.socket)},
+    )  # fmt: skip
+    assert (full.returncode, full.stderr) == (2, "omeconf: cannot write: No space left on device\n")
+
+
+@pytest.mark.long
 def test_an_output_profile(daemon: Daemon) -> None:
     """What is in lists goes by name, as the file has it."""
     profile = (
@@ -133,6 +161,10 @@ def test_app_add(daemon: Daemon) -> None:
     found = json.loads(daemon.cli("app", "get", "default/fair").stdout)
     assert found["publishers"]["llhls"] == {"segmentDuration": 3}
     assert found["providers"]
+    assert {"webrtc", "ovt"} <= set(found["publishers"]), "the engine's defaults stay"
+    dry = daemon.cli("app", "add", "default/x", "--dry-run")
+    assert "+\t\t\t\t\t<Name>x</Name>" in dry.stdout
+    assert dry.stderr.startswith("create application default/x\n")
     commented = daemon.text.replace("<Type>live</Type>", "<Type>live</Type> <!-- mine -->", 1)
     daemon.write(commented)
     wait_for(lambda: json.loads(daemon.cli("status", "--json").stdout)["revision"]["head"] == 3)
@@ -148,7 +180,6 @@ def test_app_add(daemon: Daemon) -> None:
         (("default/app", "--from", "default/other"), 4),
         (("elsewhere/app",), 1),
         (("default/x", "--from", "default/none"), 1),
-        (("default/x", "Publishers/LLHLS={}"), 2),
         (("x",), 2),
     ):
         run = daemon.cli("app", "add", *arguments)
@@ -192,7 +223,7 @@ def test_get_and_set(daemon: Daemon) -> None:
     assert daemon.cli("set", "Bind/Providers/RTMP/Port=1935").returncode == 0
     assert daemon.text == text_of(daemon)
     same = daemon.cli("set", "Bind/Providers/RTMP/Port=1935")
-    assert same.stdout == "revision 4: nothing had to restart\n"
+    assert same.stdout == "revision 4: nothing has changed\n"
 
 
 EDITS = {"edits": [{"verb": "merge", "path": app_path("app"), "value": {"type": "vod"}}]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,11 @@ def last(daemon: Daemon) -> tuple[str, int]:
     """State and newest revision of the last reload."""
     found = daemon.status()["reload"]["last"]
     return found["state"], found["revisions"][-1]
+
+
+def log(daemon: Daemon) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(daemon.cli("log", "--json").stdout)
+    return found
 
 
 def at_terminal(daemon: Daemon, *arguments: str) -> Terminal:
@@ -120,6 +126,8 @@ def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     done = daemon.cli("retry")
     assert done.returncode == 0, done.stderr
     wait_for(lambda: last(daemon) == ("healthy", 4), "the second try")
+    outcomes = {each["number"]: each["reload"] for each in log(daemon)}
+    assert (outcomes[2], outcomes[4]) == ("reverted", "healthy"), "what never ran is not well"
     well = daemon.cli("retry")
     assert well.returncode == 4
     assert "the engine runs the newest revision" in well.stderr
