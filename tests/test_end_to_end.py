@@ -239,6 +239,7 @@ def make_certificate(folder: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(folder / "c.pem"))
 
 
+@pytest.mark.long
 def test_tls(tmp_path: Path) -> None:
     """TLSPort serves the certificate of Managers/Host/TLS, and a renewed one without a restart."""
     port = free_port()

@@ -50,6 +50,7 @@ def test_every_fact_of_a_path() -> None:
         assert item.is_unread == bool(fact.get("inert")), path
 
 
+@pytest.mark.long
 def test_defaults_and_since() -> None:
     """Defaults and first releases are those of the engine."""
     for path, item in schema().items.items():
@@ -90,6 +91,7 @@ def test_gate_takes_what_the_engine_takes() -> None:
             assert not schema().gate(configuration(schema(), path, refused).encode()), path
 
 
+@pytest.mark.long
 def test_xmlschema_agrees(tmp_path: Path) -> None:
     """The independent validator says the same of every value in the table."""
     second = xmlschema.XMLSchema(str(XSD))
