@@ -8,9 +8,9 @@ daemon's other duty is to keep what the engine runs (**running**) equal to the n
 
 Layers, imports go down only::
 
-    cli       a table of commands               client   the API as calls
+    cli/      a table of commands               client   the API as calls
     server    settings into a running daemon    units    its units put in their places
-    api/      HTTP
+    api/      HTTP; and the console, a page that uses it
     daemon/   keep the engine running what the repository says
     store/    one snapshot durably after another
     core/     pure: bytes in, values out
