@@ -50,6 +50,11 @@ class NotFound(OmeconfError):
 class BadBody(OmeconfError):
     """A JSON value does not fit the configuration; the text is the engine's own."""
 
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """hint: what to do about it, in our words; on our own routes only."""
+        super().__init__(message)
+        self.hint = hint
+
 
 class Refused(OmeconfError):
     """A candidate has errors, or warnings that its base did not have."""

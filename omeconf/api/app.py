@@ -509,6 +509,8 @@ def _on_error(request: Request, error: Exception) -> Response:
         if first.code == DROPPED:
             status, prefix = 409, "[HTTP] "
     if _is_own(request):
+        if isinstance(error, errors.BadBody) and error.hint:
+            return manage.problem(status, f"{error}; {error.hint}")
         if isinstance(error, errors.Refused):
             extra = {"diff": error.diff} if error.diff and not hides_secrets(request) else {}
             return manage.problem(422, str(error), violations, extra=extra)

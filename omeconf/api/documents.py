@@ -41,6 +41,7 @@ from omeconf.core.mapping import HIDDEN, Json
 from omeconf.core.path import Path
 from omeconf.core.secrets import masked
 from omeconf.core.snapshot import Snapshot
+from omeconf.core.structure import path_hint
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound, Refused
 from omeconf.store.repository import Head
@@ -144,16 +145,18 @@ def element_path(request: Request) -> Path | None:
     if text is None:
         return None
     path = parsed_path(text)
-    if path.names not in service_of(request).repository.schema.items:
-        raise NotFound(f"there can be no {path}")
+    hint = path_hint(service_of(request).repository.schema.root, path)
+    if hint:
+        raise NotFound(f"there can be no {path}; {hint}")
     return path
 
 
 def known_path(request: Request, text: str) -> Path:
     """A path that the schema knows, of an edit. Raises ApiError."""
     path = parsed_path(text)
-    if path.names not in service_of(request).repository.schema.items:
-        raise ApiError(400, f"the path: there can be no {path}")
+    hint = path_hint(service_of(request).repository.schema.root, path)
+    if hint:
+        raise ApiError(400, f"the path: there can be no {path}; {hint}")
     return path
 
 

@@ -12,7 +12,7 @@ import click
 
 from omeconf.cli.addresses import assignment, element
 from omeconf.cli.completing import PATH, PATH_VALUE
-from omeconf.cli.options import SOCKET, client, of_change
+from omeconf.cli.options import JSON, SOCKET, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_xml
 from omeconf.cli.writing import change
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", required=False, type=PATH)
 @SOCKET
-def get(path: str | None, socket_path: Path) -> None:
+@JSON
+def get(path: str | None, socket_path: Path, *, as_json: bool) -> None:
     """Print the element at a PATH: Bind/Providers/RTMP/Port.
 
     A value as it is, an element with elements as XML; without PATH everything as JSON. What is
@@ -39,7 +40,10 @@ def get(path: str | None, socket_path: Path) -> None:
         return
     text = daemon.document(path=str(element(path))).body
     found = Document(text, is_folded=False).root
-    if found.children:
+    if as_json:
+        value = None if found.children else found.value
+        print_json({"path": str(element(path)), "value": value, "xml": text.decode()})
+    elif found.children:
         show_xml(text)
     else:
         click.echo(found.value)
@@ -90,7 +94,8 @@ def commit(
     `omeconf get` prints); {"edits": [...]} are edits, an array is a JSON Patch. XML takes the
     place of Server.xml, and needs --base: the revision it was made from.
     """
-    from omeconf.client import JSON, JSON_PATCH, MERGE_PATCH, Wish
+    from omeconf.client import JSON as EDITS
+    from omeconf.client import JSON_PATCH, MERGE_PATCH, Wish
 
     data = _read(file)
     wish = Wish(message, base=base, confirm_s=confirm_s, is_dry=is_dry)
@@ -102,7 +107,7 @@ def commit(
         return
     body = _parsed(file, data)
     is_edits = isinstance(body, dict) and set(body) == {"edits"}
-    kind = JSON if is_edits else JSON_PATCH if isinstance(body, list) else MERGE_PATCH
+    kind = EDITS if is_edits else JSON_PATCH if isinstance(body, list) else MERGE_PATCH
     if kind == JSON_PATCH:
         wish = _holding_on(daemon.status(), body, wish)
     change(lambda: daemon.commit(data, wish, kind), wish, as_json=as_json)

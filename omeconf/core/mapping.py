@@ -12,8 +12,9 @@ engine's words. ``"$"`` is refused: the engine would read files by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from omeconf.core.document import Node
@@ -210,13 +211,19 @@ def _target(item: Item, value: Json, path: str) -> Target:
     return Target(item, children=_children(item, value, path))
 
 
+def _meant(key: str, known: Collection[str]) -> str:
+    """What may have been meant by an unknown member."""
+    near = get_close_matches(key, known, n=1, cutoff=0.75)
+    return f"did you mean {near[0]}?" if near else f"there may be: {', '.join(known)}"
+
+
 def _children(item: Item, value: dict[str, Json], path: str) -> dict[str, list[Target]]:
     by_json = {child.json: child for child in item.children.values()}
     for key in value:
         if key == "$":
             raise BadBody(f'"$" is not allowed here: {path}.$')
         if key not in by_json:
-            raise BadBody(f"Unknown item found: {path}.{key}")
+            raise BadBody(f"Unknown item found: {path}.{key}", hint=_meant(key, by_json))
     children: dict[str, list[Target]] = {}
     for key, child in by_json.items():
         given = value.get(key)

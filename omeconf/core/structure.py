@@ -14,6 +14,7 @@ from omeconf.core.document import Document
 from omeconf.core.effective import IGNORE_SINCE, EffectiveElement, is_ignored
 from omeconf.core.fold import FoldedChildren
 from omeconf.core.parse import Element
+from omeconf.core.path import Path
 from omeconf.core.schema import Item
 from omeconf.core.values import expand
 from omeconf.core.violation import Severity, Violation
@@ -193,6 +194,17 @@ def unknown_hint(item: Item, name: str) -> str:
         home = min(homes, key=lambda other: _distance(item.path, other.path))
         return f"<{name}> belongs in {home.path}"
     return f"<{item.name}> may hold: {', '.join(item.children)}"
+
+
+def path_hint(root: Item, path: Path) -> str:
+    """What may have been meant by a path that leads nowhere; "" if it leads somewhere."""
+    item = root
+    for step in path.steps[1:]:
+        child = item.children.get(step.name)
+        if child is None:
+            return unknown_hint(item, step.name)
+        item = child
+    return ""
 
 
 def _quoted(text: str, item: Item) -> str:

@@ -125,8 +125,16 @@ def test_an_output_profile(daemon: Daemon) -> None:
 
 
 REFUSED = {
-    "unknown member": (("publishers.llhls.segmentDuratio=4",), 1, "Unknown item found"),
-    "unknown element": (("Publishers/LLHLS/Nope=4",), 1, "there can be no"),
+    "unknown member": (
+        ("publishers.llhls.segmentDuratio=4",),
+        1,
+        "segmentDuratio; did you mean segmentDuration?",
+    ),
+    "unknown element": (
+        ("Publishers/LLHLS/SegmentDuratio=4",),
+        1,
+        "did you mean <SegmentDuration>?",
+    ),
     "no value": ((SEGMENT,), 2, "write PATH=VALUE"),
     "nothing": ((), 2, "give MEMBER=VALUE, or --unset MEMBER"),
     "what the engine refuses": (("type=nonsense",), 1, "<Type>"),
@@ -209,6 +217,8 @@ def test_get_and_set(daemon: Daemon) -> None:
     assert daemon.cli("get", "Bind/Providers/RTMP/Port").stdout == "1935\n"
     assert daemon.cli("get", "Bind/Providers").stdout.startswith("<Providers>\n\t<RTMP>\n")
     assert json.loads(daemon.cli("get").stdout)["type"] == "origin"
+    port = json.loads(daemon.cli("get", "Bind/Providers/RTMP/Port", "--json").stdout)
+    assert (port["value"], port["xml"]) == ("1935", "<Port>1935</Port>")
     missing = daemon.cli("get", "Bind/Providers/SRT")
     assert (missing.returncode, missing.stdout) == (1, "")
     dry = daemon.cli("set", "Bind/Providers/RTMP/Port=1936", "--dry-run")
