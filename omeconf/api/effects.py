@@ -48,7 +48,7 @@ def _visible(snapshot: Snapshot, known: Mapping[str, bytes]) -> Snapshot:
         for file, data in snapshot.files.items()
         if snapshot.is_inside(file) or file in known
     }
-    return Snapshot(files, main=snapshot.main, folder=snapshot.folder, env=snapshot.env)
+    return snapshot.with_bytes(files)
 
 
 def violations(found: Sequence[Violation]) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from omeconf.core.path import Path, Step, application, virtual_host
+from omeconf.core.path import Path, Step, application
 
 _QUOTES = r"(?:Name=)?(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)')"
 _KEY = r"(?:Name=)?(?:\"(?:[^\"\\]|\\.)*\"|'[^']*')|[^\]]*"
@@ -82,11 +82,6 @@ def host_and_application(text: str) -> tuple[str, str]:
 def application_path(text: str) -> Path:
     """Where an application is. Raises UsageError."""
     return application(*host_and_application(text))
-
-
-def virtual_host_path(name: str) -> Path:
-    """Where a virtual host is."""
-    return virtual_host(name)
 
 
 def assignment(text: str) -> Assignment:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from omeconf.cli.completing import RELEASE
-from omeconf.cli.options import JSON
+from omeconf.cli.options import JSON, of_release
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import waiting
 from omeconf.core.violation import Severity
@@ -26,15 +25,7 @@ _ENV = click.option(
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--engine",
-    "release",
-    type=RELEASE,
-    default="0.21",
-    show_default=True,
-    metavar="RELEASE",
-    help="The release of the engine to check for, 0.12 to 0.21; 0.16.8 is one, too.",
-)
+@of_release("--engine", "The release of the engine to check for, 0.12 to 0.21, or 0.16.8.")
 @_ENV
 @click.option("--strict", is_flag=True, help="Warnings fail the check too.")
 @click.option(
@@ -75,15 +66,7 @@ def check(
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--to",
-    "release",
-    type=RELEASE,
-    default="0.21",
-    show_default=True,
-    metavar="RELEASE",
-    help="The release of the engine that is to take the files.",
-)
+@of_release("--to", "The release of the engine that is to take the files.")
 @_ENV
 @click.option("--dry-run", is_flag=True, help="Only print the diff; change nothing.")
 @JSON

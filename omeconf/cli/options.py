@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from omeconf.cli.completing import REVISION
+from omeconf.cli.completing import RELEASE, REVISION
 
 if TYPE_CHECKING:
     from omeconf.client import Client
@@ -60,6 +60,19 @@ def of_daemon(command: C) -> C:
 def of_change(command: C) -> C:
     """The options of a command that changes something."""
     return of_daemon(MESSAGE(CONFIRM(BASE(DRY(command)))))
+
+
+def of_release(name: str, text: str) -> Callable[[C], C]:
+    """The option that says which release of the engine is meant; the newest unless told."""
+    return click.option(
+        name,
+        "release",
+        type=RELEASE,
+        default="0.21",
+        show_default=True,
+        metavar="RELEASE",
+        help=text,
+    )
 
 
 def client(socket_path: Path) -> Client:

@@ -16,7 +16,7 @@ from omeconf.cli.drafts import Draft
 from omeconf.cli.history import summary_of
 from omeconf.cli.originals import Original, Target
 from omeconf.cli.output import complain, note, show_diff, violation_of, waiting
-from omeconf.cli.writing import RELOADING, must_be_new, show_would, show_written
+from omeconf.cli.writing import RELOADING, nothing_to_do, show_would, show_written
 from omeconf.client import Wish
 from omeconf.core.diff import unified_text
 from omeconf.core.merge import marked, marks, merge
@@ -128,7 +128,7 @@ class Session:
     def is_nothing(self) -> int:
         """Nothing is to be committed, and nothing would be lost."""
         self.draft.known = self.text
-        must_be_new("nothing changed", as_json=self.options.as_json)
+        nothing_to_do("nothing changed", as_json=self.options.as_json)
         return DONE
 
     def wants_to_go_on(self) -> bool:

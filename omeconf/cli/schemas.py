@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omeconf.cli.completing import ELEMENT, RELEASE
-from omeconf.cli.options import JSON
+from omeconf.cli.completing import ELEMENT
+from omeconf.cli.options import JSON, of_release
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import show_paragraph, show_table
 
@@ -25,15 +25,7 @@ _READS = {"presence": "empty, `<{name}/>`: being there means yes", "bool": "true
 
 @click.command()
 @click.argument("element", required=False, type=ELEMENT)
-@click.option(
-    "--engine",
-    "release",
-    type=RELEASE,
-    default="0.21",
-    show_default=True,
-    metavar="RELEASE",
-    help="The release of the engine, 0.12 to 0.21; 0.16.8 is one, too.",
-)
+@of_release("--engine", "The release of the engine, 0.12 to 0.21; 0.16.8 is one, too.")
 @JSON
 def schema(element: str | None, release: str, *, as_json: bool) -> None:
     """Print the XSD, or what one ELEMENT is for.

@@ -11,7 +11,7 @@ from omeconf.cli.completing import JOB, REVISION
 from omeconf.cli.options import JSON, SOCKET, YES, client, of_change
 from omeconf.cli.output import as_json as print_json
 from omeconf.cli.output import waiting
-from omeconf.cli.writing import RELOADING, must_be_new, show_would, show_written
+from omeconf.cli.writing import RELOADING, nothing_to_do, show_would, show_written
 from omeconf.errors import NotFound
 
 
@@ -38,7 +38,7 @@ def rollback(
     if is_dry:
         return
     if not would["diff"]:
-        must_be_new(f"the files are those of revision {revision} already", as_json=as_json)
+        nothing_to_do(f"the files are those of revision {revision} already", as_json=as_json)
         return
     ask(f"Go back to revision {revision}?", yes=yes or as_json)
     with waiting(RELOADING):

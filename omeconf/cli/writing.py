@@ -43,23 +43,21 @@ def change(call: Callable[[], Reply], wish: Wish, *, as_json: bool) -> None:
     with waiting(RELOADING):
         reply = call()
     if wish.is_dry:
-        show_would(reply.json, as_json=as_json, plan=reply.headers.get("omeconf-plan", ""))
+        show_would(reply.json, as_json=as_json)
     else:
         show_written(reply, as_json=as_json, confirm_s=wish.confirm_s)
 
 
-def show_would(would: Any, *, as_json: bool, plan: str = "") -> None:
-    """Tell what a change would do: the diff, and what restarts; plan: that in words."""
-    if as_json or "diff" not in would:  # the engine's own API knows no diff
+def show_would(would: Any, *, as_json: bool) -> None:
+    """Tell what a change would do: the diff, and what restarts."""
+    if as_json:
         print_json(would)
-        if not as_json:
-            note(plan)
         return
     show_diff(would["diff"])
     show_plan(would["plan"])
 
 
-def must_be_new(text: str, *, as_json: bool) -> None:
+def nothing_to_do(text: str, *, as_json: bool) -> None:
     """Tell that there is nothing to do."""
     if as_json:
         print_json({"revision": None, "reload": "none"})

@@ -57,15 +57,7 @@ def _masked(checked: Checked) -> Snapshot:
                 continue
             if document.is_editable:
                 files[file] = _hidden(document, read[file], names)
-    return Snapshot(
-        files,
-        main=snapshot.main,
-        folder=snapshot.folder,
-        env=snapshot.env,
-        includes=snapshot.includes,
-        unreadable=snapshot.unreadable,
-        legacy=snapshot.legacy,
-    )
+    return snapshot.with_bytes(files)
 
 
 def _hidden(document: Document, read: Mapping[Span, bool], names: Collection[str]) -> bytes:

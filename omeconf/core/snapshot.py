@@ -164,7 +164,18 @@ class Snapshot:
         Files that nothing includes any more are none of it.
         """
         files = {**self.files, **{file: document.data for file, document in documents.items()}}
-        changed = Snapshot(
+        changed = self.with_bytes(files, documents)
+        if self.includes:
+            changed._forget_what_is_not_included()
+        return changed
+
+    def with_bytes(
+        self, files: Mapping[str, bytes], documents: Mapping[str, Document] | None = None
+    ) -> Snapshot:
+        """The same with these bytes instead, some of them parsed; its includes match what they
+        did.
+        """
+        return Snapshot(
             files,
             main=self.main,
             folder=self.folder,
@@ -173,11 +184,8 @@ class Snapshot:
             unreadable=self.unreadable,
             legacy=self.legacy,
             logger=self.logger,
-            parsed={**self._parsed, **documents},
+            parsed={**self._parsed, **(documents or {})},
         )
-        if self.includes:
-            changed._forget_what_is_not_included()
-        return changed
 
     def _forget_what_is_not_included(self) -> None:
         includes: dict[Include, tuple[str, ...] | None] = {}
