@@ -271,11 +271,12 @@ def test_interrupted(daemon: Daemon, tmp_path: Path) -> None:
             if name == "asked":
                 terminal.expect("Commit this?")
                 terminal.expect(": ")
+                assert terminal.interrupt() == 130
             else:
                 editor.is_open()
-            terminal.send("\x03")
+                terminal.send("\x03")
+                assert terminal.ends() == 130
             terminal.expect("your text is kept in ")
-            assert terminal.ends() == 130
             assert "Traceback" not in terminal.shown
         assert ">5<" in editor.kept[0].read_text()
     assert number(daemon) == 1
