@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,3 +63,10 @@ class Revision:
             "reload": self.reload or None,
             "reverts": list(self.reverts),
         }
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits that tell it from any other revision, also from one of the same number."""
+        parts = (self.number, self.parent, self.author, self.time, self.message,
+                 self.origin.value, self.digest, list(self.reverts))  # fmt: skip
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -15,6 +15,7 @@ import time as clock
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,33 @@ WAY_BACK = "confirm"
 COPY_EVERY = 100
 """A full copy stands in at least every revision whose number is a multiple of this."""
 _LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A revision with all that makes its files: what is kept of it, here and elsewhere."""
+
+    revision: Revision
+    changes: tuple[tuple[str, str, bytes], ...]
+    """Name, kind and encoded patch of every file that is not what its parent has."""
+    copy: Mapping[str, bytes] | None
+    """All its files, if it stands for itself."""
+
+    @classmethod
+    def of(
+        cls,
+        revision: Revision,
+        files: Mapping[str, bytes],
+        base: Mapping[str, bytes] | None = None,
+        patches: Mapping[str, Patch] | None = None,
+    ) -> Record:
+        """base: the files of its parent; without it the revision stands for itself. patches: what
+        became of its files, as far as that is known.
+        """
+        is_alone = base is None or not revision.parent
+        changes = () if is_alone or base is None else tuple(_changes(base, files, patches or {}))
+        is_copied = is_alone or revision.number % COPY_EVERY == 0
+        return cls(revision, changes, files if is_copied else None)
 
 
 class History:
@@ -201,19 +229,30 @@ class History:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
             number = last + 1
             revision = Revision(number, parent, author, time, message, origin, digest, "", reverts)
-            database.execute(
-                "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, '', ?)",
-                (number, parent, author, time, message, origin.value, digest,
-                 " ".join(map(str, reverts))),
-            )  # fmt: skip
-            if base is not None and parent:
-                database.executemany(
-                    "INSERT INTO change VALUES (?, ?, ?, ?)",
-                    [(number, *change) for change in _changes(base, files, patches or {})],
-                )
-            if base is None or not parent or number % COPY_EVERY == 0:
-                self._write_copy(number, files)
+            self._insert(database, Record.of(revision, files, base, patches))
         return revision
+
+    def insert(self, records: Sequence[Record]) -> None:
+        """Record revisions that were made elsewhere, all or none, durably. Raises Unwritable.
+
+        Each has a number above all before it; where its parent is not here, it stands for itself.
+        """
+        with self._transaction() as database:
+            for record in records:
+                self._insert(database, record)
+
+    def record(self, number: int) -> Record:
+        """A revision with all that makes its files. Raises NotFound or Unwritable."""
+        revision = replace(self.get(number), reload="")
+        rows = self._select("SELECT name, kind, patch FROM change WHERE revision = ?", number)
+        with self._guard:
+            copies = self._copy(number)
+        copy = {name: zlib.decompress(data) for name, data in copies} if copies else None
+        return Record(revision, tuple(rows), copy)
+
+    def alone(self, number: int) -> Record:
+        """As `record`, of a revision that is to stand for itself."""
+        return replace(self.record(number), copy=self.files(number))
 
     def withdraw(self, number: int) -> None:
         """Take back the newest revision, which was recorded but could not be published."""
@@ -400,6 +439,21 @@ class History:
             after = forward(before, decode(data))
             if kind != "removed":
                 files[name] = after
+
+    def _insert(self, database: sqlite3.Connection, record: Record) -> None:
+        revision = record.revision
+        number = revision.number
+        database.execute(
+            "INSERT INTO revision VALUES (?, ?, ?, ?, ?, ?, ?, '', ?)",
+            (number, revision.parent, revision.author, revision.time, revision.message,
+             revision.origin.value, revision.digest, " ".join(map(str, revision.reverts))),
+        )  # fmt: skip
+        database.executemany(
+            "INSERT INTO change VALUES (?, ?, ?, ?)",
+            [(number, *change) for change in record.changes],
+        )
+        if record.copy is not None:
+            self._write_copy(number, record.copy)
 
     def _write_copy(self, number: int, files: Mapping[str, bytes]) -> None:
         self._database.executemany(

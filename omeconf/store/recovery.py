@@ -39,8 +39,10 @@ class Recovery:
         history: History,
         keep: Callable[[Iterable[tuple[str, bytes]]], None],
         would_include: Callable[[Files, str], bool],
+        withdraw: Callable[[], None],
     ) -> None:
-        """keep is told of saves that would be lost, as file and bytes.
+        """keep is told of saves that would be lost, as file and bytes; withdraw takes the revision
+        that is undone off the record.
 
         would_include tells whether a configuration of such files would include another file: if
         not, that file is none of it, and stays as it is.
@@ -50,18 +52,23 @@ class Recovery:
         self.history = history
         self.keep = keep
         self.would_include = would_include
+        self.withdraw = withdraw
 
-    def run(self, head: Head | None) -> None:
-        """Clean up. Raises Unwritable; what is done by then is done, and it can be run again."""
+    def run(self, head: Head | None, before: Files | None = None) -> None:
+        """Clean up. Raises Unwritable; what is done by then is done, and it can be run again.
+
+        head: what was to be on disk; before: the files that were there, those of its parent unless
+        told.
+        """
         try:
             with translated("cannot clean up after a crash"):
-                self._run(head)
+                self._run(head, before)
         except NotFound as error:
             raise Unwritable(str(error)) from error
 
-    def _run(self, head: Head | None) -> None:
+    def _run(self, head: Head | None, known: Files | None) -> None:
         files: Files = head.checked.snapshot.files if head else {}
-        before: Files = self._parent_files(head) if head else {}
+        before: Files = self._parent_files(head) if head and known is None else known or {}
         self._journals(files)
         left = list(self.publisher.leftovers(sorted({*files, *before})))
         if not left:
@@ -87,7 +94,7 @@ class Recovery:
             elif any(f in ours for f in changed):
                 log.warning("undoing revision %d, which a crash cut off", head.revision.number)
                 self._undo(changed, left, files, before)
-                self.history.withdraw(head.revision.number)
+                self.withdraw()
                 files = before
         self._clear(left, files, before)
 

@@ -77,6 +77,8 @@ Precondition = Callable[[Head], None]
 class Repository:
     """Snapshots in, revisions out."""
 
+    tries = TRIES
+
     def __init__(
         self,
         server_xml: Path,
@@ -161,13 +163,19 @@ class Repository:
         """Finish or undo what a crash cut off. Raises Unwritable; then it must be done again."""
         if self._is_recovered:
             return
-        Recovery(self.folder, self.publisher, self.history, self._keep, self._would_include).run(
-            self.head
-        )
+        self._run_recovery()
+        self._is_recovered = True
+
+    def _run_recovery(self) -> None:
+        self._recovery(lambda: self._unrecord(self.view().revision.number)).run(self.head)
         newest = self.history.head()
         if self.head is not None and newest is not None and newest != self.head.revision:
             self.head = Head(newest, self.at(newest.number))
-        self._is_recovered = True
+
+    def _recovery(self, withdraw: Callable[[], None]) -> Recovery:
+        return Recovery(
+            self.folder, self.publisher, self.history, self._keep, self._would_include, withdraw
+        )
 
     def close(self) -> None:
         """Let the folder and the history go."""
@@ -200,9 +208,14 @@ class Repository:
         """Which file is away, so that nothing is taken up or written; "" while none is."""
         return self.looking.missing
 
+    @property
+    def disk(self) -> Head | None:
+        """What lies on disk, unless somebody is editing it: head."""
+        return self.head
+
     def on_disk(self) -> Snapshot:
         """What lies on disk now. Raises NotFound or Unwritable."""
-        return self.looking.read(self.head.checked.snapshot if self.head else None)
+        return self.looking.read(self.disk.checked.snapshot if self.disk else None)
 
     # -- changing --------------------------------------------------------------------------
 
@@ -226,7 +239,7 @@ class Repository:
         self.publisher.clear()
         if self.held is not None:
             return None
-        head = self.head
+        head = self.disk
         like = head.checked.snapshot if head else None
         snapshot = self.looking.look(like, is_thorough=is_thorough)
         if snapshot is None:
@@ -242,13 +255,17 @@ class Repository:
             self._adopt(checked, author)
             self.drift, self.unrecorded = None, ""
         else:
-            self.head = Head(head.revision, checked)
+            self._lies(Head(head.revision, checked))
             self.drift, self.unrecorded = None, ""
         self.looking.saw(snapshot)
         if self.drift is not None:
             return None
-        assert self.head is not None
-        return self.head if head is None or self.head.revision != head.revision else None
+        found = self.disk
+        return found if found and (head is None or found.revision != head.revision) else None
+
+    def _lies(self, head: Head) -> None:
+        """That is on disk now."""
+        self.head = head
 
     def _adopt(self, checked: Checked, author: str) -> None:
         """A good state of the disk that is not head becomes head."""
@@ -387,7 +404,7 @@ class Repository:
         precondition: Precondition | None = None,
         is_fresh: bool = False,
     ) -> Head:
-        for attempt in range(TRIES):
+        for attempt in range(self.tries):
             base = self.base(candidate.base, is_fresh=is_fresh and not attempt)
             if precondition is not None:
                 precondition(base)
@@ -423,7 +440,10 @@ class Repository:
         except BaseException:
             self.publisher.discard(prepared)
             raise
-        return self._publish(checking(), prepared, candidate, origin)
+        author, message = candidate.author, candidate.message
+        return self._publish(
+            checking(), prepared, lambda: self._record(checking(), origin, author, message)
+        )
 
     def preview(self, edits: tuple[Edit, ...], precondition: Precondition | None = None) -> Checked:
         """What a candidate would give, without making it. Raises as `commit` does."""
@@ -499,9 +519,12 @@ class Repository:
     ) -> Head:
         if checked.snapshot.files == base.checked.snapshot.files:
             return base
-        candidate = Candidate(0, (), author, message)
         prepared = self.preparation.prepare(base.checked.snapshot, checked.snapshot)
-        return self._publish(checked, prepared, candidate, Origin.ROLLBACK, reverts)
+        return self._publish(
+            checked,
+            prepared,
+            lambda: self._record(checked, Origin.ROLLBACK, author, message, reverts),
+        )
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:
         return self._check_source(Recorded(files))
@@ -565,15 +588,11 @@ class Repository:
         return head
 
     def _publish(
-        self,
-        checked: Checked,
-        prepared: list[Prepared],
-        candidate: Candidate,
-        origin: Origin,
-        reverts: tuple[int, ...] = (),
+        self, checked: Checked, prepared: list[Prepared], record: Callable[[], Revision]
     ) -> Head:
+        """Bring on disk what is prepared, once it is on record which revision that is."""
         try:
-            revision = self._record(checked, origin, candidate.author, candidate.message, reverts)
+            revision = record()
         except BaseException:
             self.publisher.discard(prepared)
             raise
@@ -587,11 +606,12 @@ class Repository:
             finally:
                 self._keep(self.publisher.discard(prepared))
             raise
-        self.head = Head(revision, checked)
+        head = Head(revision, checked)
+        self._lies(head)
         self.looking.wrote(checked.snapshot, prepared)
         self._displaced += prepared
         self.afterwards(self._tidy)
-        return self.head
+        return head
 
     def _tidy(self) -> None:
         """Remove what a revision displaced, once it is in its place for good: at the latest when
@@ -608,8 +628,12 @@ class Repository:
     def _withdraw(self) -> None:
         self._keep(self.publisher.undo_rest())
         if self._to_withdraw is not None:
-            self.history.withdraw(self._to_withdraw)
+            self._unrecord(self._to_withdraw)
             self._to_withdraw = None
+
+    def _unrecord(self, number: int) -> None:
+        """Take off the record that a revision is on disk: it is not."""
+        self.history.withdraw(number)
 
     def _keep(self, saves: Iterable[tuple[str, bytes]]) -> None:
         """Saves of somebody that were displaced, and then overtaken by a newer one.
