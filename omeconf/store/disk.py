@@ -152,6 +152,13 @@ class Folder:
         while self._locks:
             os.close(self._locks.pop())
 
+    def make_places(self, files: Iterable[str]) -> None:
+        """Make the folders that files will lie in, if they are missing. Raises Unwritable."""
+        for file in files:
+            if not file.startswith("/"):
+                with translated(f"cannot make the folder of {file}"):
+                    (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+
     def rescue(self, where: Path, file: str, data: bytes) -> Path:
         """Keep bytes that would be lost in a file of their own. Raises Unwritable."""
         stamp = hashlib.sha256(data).hexdigest()[:12]

@@ -213,6 +213,11 @@ class Repository:
         """What lies on disk, unless somebody is editing it: head."""
         return self.head
 
+    @property
+    def runs(self) -> Head | None:
+        """What the engine is to run: head."""
+        return self.head
+
     def on_disk(self) -> Snapshot:
         """What lies on disk now. Raises NotFound or Unwritable."""
         return self.looking.read(self.disk.checked.snapshot if self.disk else None)
@@ -285,9 +290,9 @@ class Repository:
         except Unwritable as error:
             self.unrecorded = str(error)
             if self.head is None:  # better to serve it unrecorded than not at all
-                self.head = Head(_unrecorded(checked, self.clock()), checked)
+                self._lies(Head(_unrecorded(checked, self.clock()), checked))
             raise
-        self.head = Head(revision, checked)
+        self._lies(Head(revision, checked))
 
     def hold(self, reason: str) -> None:
         """Stop adopting, and refuse edits, until `hold_ends`. Raises Unwritable."""

@@ -50,3 +50,22 @@ class Replaced:
         if found is None or self.outside is None or not folder.startswith("/"):
             return found
         return tuple(name for name in found if f"{folder.rstrip('/')}/{name}" in self.outside)
+
+
+class Layered:
+    """Some files, and below them a folder: what it would be with them in it."""
+
+    def __init__(self, files: Mapping[str, bytes], folder: Folder) -> None:
+        self.above = Recorded(files)
+        self.folder = folder
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a file. Raises NotFound or Unwritable."""
+        return self.above.files[file] if file in self.above.files else self.folder.read(file)
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """The files that would be in a folder; None if it is missing, and none of them in it."""
+        above, below = self.above.names(folder) or (), self.folder.names(folder)
+        if below is None:
+            return above or None
+        return tuple({*above, *below})

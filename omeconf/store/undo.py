@@ -27,9 +27,9 @@ def without(history: History, numbers: Sequence[int], files: Files) -> dict[str,
         after = history.files(number)
         before = history.files(history.get(number).parent)
         for file in before.keys() | after.keys():
-            merged = _merged(file, after.get(file), result.pop(file, None), before.get(file))
-            if merged is not None:
-                result[file] = merged
+            found = merged(file, after.get(file), result.pop(file, None), before.get(file))
+            if found is not None:
+                result[file] = found
     return result
 
 
@@ -129,8 +129,8 @@ def _has_line(data: bytes, line: bytes) -> bool:
     return b"\n" + line in data if line.endswith(b"\n") else data.endswith(b"\n" + line)
 
 
-def _merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
-    """As `merge`, also where there is no such file (None) in some of the states."""
+def merged(file: str, base: bytes | None, one: bytes | None, other: bytes | None) -> bytes | None:
+    """A file as `merge` makes it, also where there is no such file (None) in some of the states."""
     if base is not None and one is not None and other is not None:
         return merge(base, one, other)
     if base in (one, other):

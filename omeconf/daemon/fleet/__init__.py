@@ -1,0 +1,6 @@
+"""A fleet: what makes a daemon a member of a group that runs one configuration.
+
+What is decided, and why, is in `core/rollout.py`; here it is carried out. `mirror` knows what the
+group has on record, `presence` tells the group that we are there, `part` is our own part in a
+rollout, `drive` is what the one that holds the lease does, and `fleet` is all of it together.
+"""

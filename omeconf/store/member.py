@@ -1,0 +1,493 @@
+"""One member's repository: the group's revisions, and which of them lies on this disk.
+
+Three things that are one on a machine of its own are apart here: `head` is the newest revision of
+the group, whether or not it is on this disk; `placed` is the one that this member takes part with,
+which a rollout moves; `disk` is what lies there unless somebody edits it: `placed`, or a manual
+edit that is a revision of the group already and waits for its rollout.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from omeconf.core.check import Checked
+from omeconf.core.edit import Candidate
+from omeconf.core.revision import Origin, Revision
+from omeconf.core.schema import Schema
+from omeconf.core.snapshot import Snapshot
+from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
+from omeconf.store.group import Group, Pointer
+from omeconf.store.history import History, Record
+from omeconf.store.repository import Head, Made, Repository
+from omeconf.store.sources import Layered
+from omeconf.store.undo import merged, undone_by
+
+log = logging.getLogger(__name__)
+
+GROUP = "group"
+"""The note that says which group the history is of."""
+DISK, BEFORE = "disk", "disk-before"
+"""The marks of the revision that is to be on disk, and of the one that was there before."""
+PLACED, PLACED_BEFORE = "placed", "placed-before"
+"""The same of the one that this member takes part with."""
+
+
+class Manual(enum.StrEnum):
+    """What becomes of a manual edit."""
+
+    PROPOSE = "propose"
+    """It is committed to the group."""
+    KEEP = "keep"
+    """It stays, and runs, on this member only, and is shown."""
+    REPAIR = "repair"
+    """The file is put right; what was there is kept in the state folder."""
+
+
+class Lineage(enum.StrEnum):
+    """How this member's history and the group's go together."""
+
+    SAME = "same"
+    BEHIND = "behind"
+    """The group has revisions that this member has not heard of yet."""
+    AHEAD = "ahead"
+    """etcd has lost revisions that are here: it was restored from an older backup."""
+    FORKED = "forked"
+    """As ahead, and others have been made there since."""
+    NEW = "new"
+    """This history is not of the group."""
+    OTHER = "other"
+    """etcd has another group of that name."""
+    EMPTY = "empty"
+    """etcd has no such group."""
+
+
+class Member(Repository):
+    """The repository of one member. It begins with what it knows, and works on without etcd."""
+
+    tries = 20
+
+    def __init__(
+        self,
+        server_xml: Path,
+        history: History,
+        schema: Schema,
+        group: Group,
+        *,
+        node: str,
+        manual: Manual,
+        clock: Callable[[], float],
+        env: Mapping[str, str] | None = None,
+        vanished_s: float = 0.0,
+        state: Path,
+    ) -> None:
+        """As a repository; state must be there, since saves may have to be kept in it."""
+        super().__init__(
+            server_xml, history, schema, clock=clock, env=env, vanished_s=vanished_s, state=state
+        )
+        self.group = group
+        self.node = node
+        self.manual = manual
+        self.placed: Head | None = None
+        """None until this member has taken up a revision of the group."""
+        self.own: Checked | None = None
+        """What lies on disk and is kept on this member only; None if that is a revision."""
+        self.is_joined = False
+        """Whether the group was met since the start, and this history is its own."""
+        self._disk: Head | None = None
+
+    @property
+    def disk(self) -> Head | None:
+        """What lies on disk, unless somebody is editing it."""
+        return self._disk
+
+    @property
+    def runs(self) -> Head | None:
+        """What the engine is to run: the revision taken part with, with what is kept here only."""
+        if self.own is not None and self.placed is not None:
+            return Head(self.placed.revision, self.own)
+        return self.placed
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def _run_recovery(self) -> None:
+        if self.history.note(GROUP) is None:  # it is not of a group yet: as it was by itself
+            super()._run_recovery()
+            self._disk = self.placed = self.head
+            return
+        self._take_marks()
+        before = self.history.mark(BEFORE)
+        try:
+            files = self.history.files(before) if before else {}
+        except NotFound:
+            files = {}
+        self._recovery(lambda: self._unrecord(0)).run(self._disk, files)
+        self._take_marks()
+
+    def _take_marks(self) -> None:
+        def marked(name: str) -> Head | None:
+            number = self.history.mark(name)
+            if not number:
+                return None
+            if self.head is not None and self.head.revision.number == number:
+                return self.head
+            return Head(self.history.get(number), self.at(number))
+
+        self._disk, self.placed = marked(DISK), marked(PLACED)
+
+    # -- the group -------------------------------------------------------------------------
+
+    def lineage(self, group_id: str, head: Pointer | None) -> Lineage:
+        """How this history goes together with a group as etcd has it."""
+        own = self.history.note(GROUP)
+        if not group_id or head is None:
+            return Lineage.EMPTY
+        if own is None:
+            return Lineage.NEW
+        if own != group_id:
+            return Lineage.OTHER
+        newest = self.history.head()
+        if newest is None or newest.number < head.number:
+            is_known = newest is None or self._is_there(newest)
+            return Lineage.BEHIND if is_known else Lineage.FORKED
+        if newest.number == head.number:
+            return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
+        try:
+            is_ours = self.history.get(head.number).identity == head.identity
+        except NotFound:  # it was pruned here
+            is_ours = False
+        return Lineage.AHEAD if is_ours else Lineage.FORKED
+
+    def _is_there(self, revision: Revision) -> bool:
+        """Whether a revision of ours is the group's; one that was pruned there may have been."""
+        found = self.group.identity(revision.number)
+        return found == revision.identity or (not found and revision.number < self.group.oldest())
+
+    def found(self) -> bool:
+        """Begin the group with what is here; not if another was faster. Raises NotReady if
+        nothing is here.
+        """
+        if self.history.note(GROUP) is not None:
+            newest = self.history.head()
+            number = newest.number if newest else 0
+        else:
+            self.adopt()
+            number = self.view().revision.number
+        if not number:
+            raise NotReady("the group is empty, and there is no valid Server.xml here to begin it")
+        return self.group.found(self.history.alone(number))
+
+    def join(self, group_id: str, records: Sequence[Record]) -> None:
+        """Take over the group's history in place of ours, which is kept. Raises Unwritable.
+
+        records: all that the group has.
+        """
+        own = self.history.head()
+        is_own = own is not None and any(own.identity == r.revision.identity for r in records)
+        if own is not None and not is_own:
+            self.history.start_anew()
+            log.warning("The history from before the group is kept in %s", self.history.set_aside)
+            self.history.set_aside = None
+            self.head = self.placed = self._disk = None
+        if not is_own:
+            self.history.insert(records)
+        number = own.number if own and is_own else 0
+        self.history.set_note(GROUP, group_id)
+        self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number} if number else {})
+        self._learned()
+        self._take_marks()
+        self.looking.saw(None)
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take up revisions that others made, above the newest here. Raises Unwritable."""
+        newest = self.history.head()
+        number = newest.number if newest else 0
+        new = [record for record in records if record.revision.number > number]
+        if new:
+            self.history.insert(new)
+            self._learned()
+
+    def catch_up(self) -> None:
+        """Ask the group for what is new, and take it up."""
+        newest = self.history.head()
+        self.learn(list(self.group.since(newest.number if newest else 0)))
+
+    def _learned(self) -> None:
+        newest = self.history.head()
+        if newest is not None:
+            self.head = Head(newest, self.at(newest.number))
+
+    def heal(self, head: Pointer) -> bool:
+        """Give back to etcd the next revision that it has lost; False if another was faster."""
+        return self.group.commit(
+            self.history.record(head.number + 1), self.history.get(head.number)
+        )
+
+    def yield_to_group(self, group_id: str, records: Sequence[Record]) -> Path | None:
+        """Take the group's history, which has another revision of a number that is here, too.
+
+        What was here is kept; gives where. What lies on disk stays until there is something else.
+        """
+        old = self._disk
+        self.history.start_anew()
+        aside, self.history.set_aside = self.history.set_aside, None
+        self.head = self.placed = self._disk = None
+        self.history.insert(records)
+        self.history.set_note(GROUP, group_id)
+        self._learned()
+        for record in reversed(records):
+            if old is not None and record.revision.digest == old.revision.digest:
+                number = record.revision.number
+                self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number})
+                break
+        self._take_marks()
+        self.looking.saw(None)
+        return aside
+
+    # -- changing --------------------------------------------------------------------------
+
+    def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
+        """As a repository; and it must have met its group."""
+        if not self.is_joined and self.history.note(GROUP) is None:
+            raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
+        return super().base(wanted, is_fresh=is_fresh)
+
+    def _make(
+        self, base: Head, made: Made, candidate: Candidate, origin: Origin, *, force: bool
+    ) -> Head:
+        checked = made.check()
+        self.judge(checked, base.checked, force=force)
+        return self._propose(base, checked, origin, candidate.author, candidate.message)
+
+    def _take_up(
+        self,
+        base: Head,
+        checked: Checked,
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
+        if checked.snapshot.files == base.checked.snapshot.files:
+            return base
+        return self._propose(base, checked, Origin.ROLLBACK, author, message, reverts)
+
+    def _propose(
+        self,
+        base: Head,
+        checked: Checked,
+        origin: Origin,
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
+        """Make a revision of the group. Raises Busy if another member was faster."""
+        number, snapshot, before = base.revision.number, checked.snapshot, base.checked.snapshot
+        revision = Revision(
+            number + 1, number, author, self.clock(), message, origin, snapshot.digest, "", reverts
+        )
+        files, old = snapshot.files, before.files
+        record = Record.of(revision, files, old, snapshot.patches_from(before))
+        if not self.group.commit(record, base.revision):
+            self.catch_up()
+            raise Busy(f"another member made revision {number + 1} at the same moment: try again")
+        self.learn([record])
+        self.head = Head(revision, checked)
+        return self.head
+
+    def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
+        """As a repository; while head is not on disk, with all other files as head has them."""
+        if self.head is None or self.head is self._disk:
+            return super().check_with(file, data, is_closed=is_closed)
+        files = self.head.checked.snapshot.files
+        return self._check_source(Layered({**files, file: data}, self.folder))
+
+    # -- this member's disk ----------------------------------------------------------------
+
+    def check_here(self, number: int) -> Checked:
+        """What this engine and its environment make of a revision, if it were on this disk.
+
+        Raises Conflict if it cannot be brought there: of files outside of the folder others lie
+        here, or there are files here that would be included.
+        """
+        files = self.history.files(number)
+        checked = self._check(files)
+        for file in files:
+            if not checked.snapshot.is_inside(file) and self._bytes(file) != files[file]:
+                raise Conflict(f"{file} lies outside of the folder, and is another one here")
+        known = self._disk.checked.snapshot.files if self._disk else {}
+        extra = sorted(self._layered(files).files.keys() - files.keys() - known.keys())
+        if extra and self._disk is not None:
+            raise Conflict(f"{extra[0]} lies here, is no part of it, and would be included")
+        return checked
+
+    def _layered(self, files: Mapping[str, bytes]) -> Snapshot:
+        return Snapshot.take(
+            Layered(files, self.folder), main=self.main, folder=str(self.folder.path), env=self.env
+        )
+
+    def _bytes(self, file: str) -> bytes | None:
+        try:
+            return self.folder.read(file)
+        except (NotFound, Unwritable):
+            return None
+
+    def place(self, number: int) -> Head:
+        """Bring a revision on disk, and take part with it.
+
+        What lies there before the first one is kept in the state folder, if it is something else.
+        Raises Busy if somebody is editing the files, Conflict as `check_here`, and Unwritable.
+        Nothing has changed then.
+        """
+        checked = self.check_here(number)
+        new = checked.snapshot
+        self.folder.make_places(new.files)
+        old = self._disk.checked.snapshot if self._disk else self._rescued(new)
+        head = Head(self.history.get(number), checked)
+        self._bring(head, old, placed=number)
+        self.placed = head
+        return head
+
+    def _bring(self, head: Head, old: Snapshot, *, placed: int | None) -> None:
+        """Have a revision on disk in place of what lies there, and know it after a crash."""
+        prepared = self.preparation.prepare(old, head.checked.snapshot)
+
+        def record() -> Revision:
+            self._mark(head.revision.number, placed)
+            return head.revision
+
+        self._publish(head.checked, prepared, record)
+
+    def _mark(self, disk: int | None, placed: int | None) -> None:
+        """Note what is to be on disk, and what was there before."""
+        self.history.set_marks(
+            **{
+                DISK: disk,
+                PLACED: placed,
+                BEFORE: self._disk.revision.number if self._disk else None,
+                PLACED_BEFORE: self.placed.revision.number if self.placed else None,
+            }
+        )
+
+    def _unrecord(self, number: int) -> None:
+        if self.history.note(GROUP) is None:
+            super()._unrecord(number)
+            return
+        mark = self.history.mark
+        self.history.set_marks(**{DISK: mark(BEFORE), PLACED: mark(PLACED_BEFORE)})
+
+    def _lies(self, head: Head) -> None:
+        if self.history.note(GROUP) is None:
+            self.head = self.placed = head
+        elif self.head is not None and self.head.revision == head.revision:
+            self.head = head
+        if self.placed is not None and self.placed.revision == head.revision:
+            self.placed = head
+        self._disk, self.own = head, None
+
+    def _rescued(self, new: Snapshot) -> Snapshot:
+        """What lies on disk where a revision is to be; what it does not have is kept first."""
+        wanted = {*new.files, *self._layered(new.files).files}
+        found = {file: self._bytes(file) for file in wanted if new.is_inside(file)}
+        there = {file: data for file, data in found.items() if data is not None}
+        outside = {file: data for file, data in new.files.items() if not new.is_inside(file)}
+        self._keep((file, data) for file, data in there.items() if new.files.get(file) != data)
+        return Snapshot({**there, **outside}, main=self.main, folder=str(self.folder.path))
+
+    def _keep(self, saves: Iterable[tuple[str, bytes]]) -> None:
+        if self.history.note(GROUP) is None:
+            super()._keep(saves)
+            return
+        for file, data in saves:
+            assert self.state is not None
+            kept = self.folder.rescue(self.state / "rescued", file, data)
+            log.warning("What lay in %s is kept in %s", file, kept)
+
+    # -- manual edits ----------------------------------------------------------------------
+
+    def adopt(self, author: str = "", *, is_thorough: bool = True) -> Head | None:
+        """As a repository; what becomes of a manual edit is a setting."""
+        found = super().adopt(author, is_thorough=is_thorough)
+        if self.drift is not None and is_thorough and self.manual is Manual.REPAIR and self._disk:
+            self._repair(self.drift, self._disk)
+        return found
+
+    def _adopt(self, checked: Checked, author: str) -> None:
+        if self.history.note(GROUP) is None:
+            super()._adopt(checked, author)
+        elif self._disk is None:
+            pass  # the group's comes, and this is kept then
+        elif self.manual is Manual.KEEP:
+            self.own = checked
+        elif self.manual is Manual.REPAIR:
+            self._repair(checked, self._disk)
+        else:
+            try:
+                self._adopt_for_all(checked, self._disk, author)
+            except Unwritable as error:
+                self.unrecorded = str(error)
+                raise
+            except Conflict as error:
+                self.unrecorded = f"a manual edit cannot go to the group: {error}"
+                raise Unwritable(self.unrecorded) from error
+
+    def _adopt_for_all(self, checked: Checked, disk: Head, author: str) -> None:
+        """Commit a manual edit to the group, on top of what the group has by now."""
+        for _ in range(self.tries):
+            head = self.view()
+            wanted = self._on_top(checked, disk, head)
+            reverts: tuple[int, ...] = ()
+            if wanted.snapshot.files == head.checked.snapshot.files:
+                made = head  # it was committed before a crash
+                break
+            old, new = disk.checked.snapshot.files, checked.snapshot.files
+            if head.revision == disk.revision:
+                reverts = undone_by(self.history, old, head.revision.number, new)
+            message = f"edited by hand on {self.node}"
+            try:
+                made = self._propose(head, wanted, Origin.FILE, author, message, reverts)
+                break
+            except Busy:
+                continue
+        else:
+            raise Busy("other members commit all the time")
+        placed = self.placed.revision.number if self.placed else None
+        if made.checked.snapshot.files == checked.snapshot.files:
+            self._mark(made.revision.number, placed)
+            self._lies(made)
+        else:
+            self._bring(made, checked.snapshot, placed=placed)
+
+    def _on_top(self, checked: Checked, disk: Head, head: Head) -> Checked:
+        """A manual edit of what was on disk, on top of head. Raises Conflict."""
+        if head.revision == disk.revision:
+            return checked
+        base, one = disk.checked.snapshot.files, head.checked.snapshot.files
+        other = checked.snapshot.files
+        files: dict[str, bytes] = {}
+        for file in sorted(base.keys() | one.keys() | other.keys()):
+            data = merged(file, base.get(file), one.get(file), other.get(file))
+            if data is not None:
+                files[file] = data
+        found = self._check(files)
+        if not found.is_good:
+            raise Conflict(f"with revision {head.revision.number} it has errors: {found.errors[0]}")
+        return found
+
+    def _repair(self, found: Checked, disk: Head) -> None:
+        """Put the files right; what was there is kept."""
+        there, wanted = found.snapshot, disk.checked.snapshot
+        self._keep(
+            (file, data)
+            for file, data in there.files.items()
+            if there.is_inside(file) and data != wanted.files.get(file)
+        )
+        number = self.placed.revision.number if self.placed else None
+        try:
+            self._bring(disk, there, placed=number)
+        except Busy:
+            self.looking.doubt()
+            return
+        self.drift = None
+        log.warning("A manual edit was put right: revision %d is on disk", disk.revision.number)
