@@ -12,6 +12,10 @@ OmeconfError
 │   └── Stale            the caller's base is not the newest any more (412)
 ├── ReadOnly             something omeconf is told not to change (403)
 ├── Unwritable           the disk refused; nothing has changed (reason)
+│   ├── GroupAway        no etcd of the group answers (is_unknown: the write may have happened)
+│   ├── GroupFull        etcd has no space left
+│   └── GroupRefused     etcd does not let us in, or not there: password, right, certificate
+├── Compacted            a revision of the group that etcd does not keep any more (revision)
 ├── NotReady             no good configuration is known yet (503)
 ├── BadSettings          omeconf.toml or the command line (file, name)
 ├── Unreachable          no daemon answers, or it may not be asked
@@ -96,6 +100,32 @@ class ReadOnly(OmeconfError):
 
 class Unwritable(OmeconfError):
     """The disk refused a read or a write; the configuration is as it was."""
+
+
+class GroupAway(Unwritable):
+    """No etcd of the group answers in time, or those that do have no leader."""
+
+    def __init__(self, message: str, *, is_unknown: bool = False) -> None:
+        """is_unknown: a write was sent and not answered, so it may have been carried out."""
+        super().__init__(message)
+        self.is_unknown = is_unknown
+
+
+class GroupFull(Unwritable):
+    """etcd has no space left; what was to be written is not."""
+
+
+class GroupRefused(Unwritable):
+    """etcd does not accept our user, our certificate or what we ask of it; nothing was written."""
+
+
+class Compacted(OmeconfError):
+    """A revision of the group that etcd does not keep any more."""
+
+    def __init__(self, message: str, *, revision: int) -> None:
+        """revision: the oldest that is kept; 0 where etcd does not tell."""
+        super().__init__(message)
+        self.revision = revision
 
 
 class NotReady(OmeconfError):

@@ -35,7 +35,7 @@ DOORS = {
     "uvicorn": {"server.py", "transport.py"},
     "jsonpatch": {"core/mapping.py"},
     "prometheus_client": {"api/metrics.py"},
-    "httpx2": {"api/runtime.py"},
+    "httpx2": {"api/runtime.py", "store/etcd_http.py"},
     "uvloop": {"server.py"},
     "rich": {"cli/output.py"},
     "logging_journald": {"logs.py"},
