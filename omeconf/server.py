@@ -29,6 +29,7 @@ from omeconf.api.metrics import Metrics
 from omeconf.api.remembered import Remembered
 from omeconf.daemon.bursts import SETTLE_CAP
 from omeconf.daemon.capabilities import keep_to_ourselves
+from omeconf.daemon.fleet.fleet import Fleet, group_of, node_of
 from omeconf.daemon.notify import notify, watchdog_s
 from omeconf.daemon.pulse import WatcherPulse, WriterPulse
 from omeconf.daemon.rereading import Rereading
@@ -39,6 +40,7 @@ from omeconf.listeners import Given, Listener, LocalSocket, bind, given, listene
 from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
+from omeconf.store.member import Manual, Member
 from omeconf.store.repository import Repository
 from omeconf.supervised import Supervised
 from omeconf.tls import LOOK_S, Tls
@@ -71,20 +73,42 @@ class Places:
 
 def open_service(places: Places, settings: Settings) -> Service:
     """The service of one Server.xml, started. Raises BadSettings, Conflict or Unwritable."""
-    engine = settings.engine
+    engine, fleet = settings.engine, settings.fleet
     env = read_env(Path(engine.env_file)) if engine.env_file else None
-    repository = Repository(
+    history = History(places.state / "history.sqlite")
+    schema = shipped_schema(engine.release)
+    vanished_s = settings.watch.vanished_s
+    if not fleet.endpoints:
+        repository = Repository(
+            places.server_xml,
+            history,
+            schema,
+            clock=time.time,
+            env=env,
+            vanished_s=vanished_s,
+            state=places.state,
+        )
+        lock(places.state)
+        service = Service(repository, settings)
+        service.start()
+        return service
+    member = Member(
         places.server_xml,
-        History(places.state / "history.sqlite"),
-        shipped_schema(engine.release),
+        history,
+        schema,
+        group_of(settings),
+        node=node_of(fleet),
+        manual=Manual(fleet.on_manual),
         clock=time.time,
         env=env,
-        vanished_s=settings.watch.vanished_s,
+        vanished_s=vanished_s,
         state=places.state,
     )
     lock(places.state)
-    service = Service(repository, settings)
+    service = Service(member, settings)
+    service.group = Fleet(service, member)
     service.start()
+    service.group.start()
     return service
 
 
@@ -131,6 +155,8 @@ def serve(places: Places, load: Callable[[], Settings], *, show_token: bool = Fa
             runner.run(daemon.run())
     finally:
         watcher.stop()
+        if service.group is not None:
+            service.group.stop()
         service.stop(STOP_S)
 
 

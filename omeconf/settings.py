@@ -143,6 +143,57 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetTls:
+    """PEM files with which etcd is spoken to over https."""
+
+    ca: str = ""
+    """Whom to trust; "": whom the system trusts."""
+    certificate: str = ""
+    """Who we are, if etcd asks for that."""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The group that this daemon is a member of; none without endpoints."""
+
+    endpoints: tuple[str, ...] = ()
+    """URLs of etcd: http://10.0.0.1:2379; several are tried in turn."""
+    group: str = "default"
+    """Members of one group run one configuration."""
+    node: str = ""
+    """The name of this member, another for each; "": the name of the host."""
+    labels: tuple[str, ...] = ()
+    """What `order` names: "edge", "zone=a"."""
+    user: str = ""
+    password_file: str = ""
+    tls: FleetTls = FleetTls()
+    timeout_s: float = 5.0
+    """How long one call to etcd may take."""
+    lease_s: float = 10.0
+    """A member of which nothing was heard for so long is away; another drives then."""
+    on_manual: Literal["propose", "keep", "repair"] = "propose"
+    """A manual edit goes to the group; or stays on this member only, and is shown; or is put
+    right, and kept in the state folder."""
+    rollout: Literal["auto", "manual"] = "auto"
+    """Whether a new revision is rolled out by itself, or by `omeconf fleet rollout`."""
+    canary: int = 1
+    """So many members go first; 0: none does."""
+    max_unavailable: int = 1
+    """So many members at once after that."""
+    order: tuple[str, ...] = ()
+    """Labels: whose members go first, second, ...; who has none of them goes last."""
+    vote_s: float = 30.0
+    """A member whose check takes longer is skipped."""
+    apply_s: float = 120.0
+    """A member that is not healthy after so long has failed."""
+    soak_s: float = 0.0
+    """How long each batch must stay healthy before the next."""
+    confirm_s: float = 60.0
+    """A member goes back when nobody has driven the rollout for so long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What is logged, and how."""
 
@@ -163,6 +214,7 @@ class Settings:
     hooks: tuple[Hook, ...] = ()
     health: Health = Health()
     engine: Engine = Engine()
+    fleet: Fleet = Fleet()
     log: Log = Log()
 
 
@@ -190,7 +242,7 @@ def parse(text: str, *, file: str = "omeconf.toml") -> Settings:
         settings: Settings = _build(Settings, tables, "")
         for number, hook in enumerate(settings.hooks, 1):
             _check_hook(hook, f"hooks {number}")
-        if trouble := trouble_with_engine(settings):
+        if trouble := trouble_with_engine(settings) or _trouble_with_fleet(settings.fleet):
             raise _Wrong(trouble)
     except _Wrong as error:
         raise BadSettings(f"{file}: {error}") from None
@@ -240,6 +292,24 @@ def trouble_with_engine(settings: Settings) -> str:
             "read-only to its API"
         )
     return ""
+
+
+def _trouble_with_fleet(fleet: Fleet) -> str:
+    for name, value in (("group", fleet.group), ("node", fleet.node)):
+        if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+            return f'fleet.{name} must be letters, digits, ".", "-" or "_", not "{value}"'
+    for url in fleet.endpoints:
+        if not re.fullmatch(r"(https?://)?[^/\s]+:[0-9]+/?", url):
+            return f'fleet.endpoints must be like "http://10.0.0.1:2379", not "{url}"'
+    if bool(fleet.user) != bool(fleet.password_file):
+        return "fleet: give user and password_file, or none of them"
+    if bool(fleet.tls.certificate) != bool(fleet.tls.key):
+        return "fleet.tls: give certificate and key, or none of them"
+    if fleet.lease_s < 2:
+        return "fleet.lease_s must be 2 or more"
+    if fleet.confirm_s < fleet.lease_s:
+        return "fleet.confirm_s must not be less than lease_s: another has to take over within it"
+    return "" if fleet.max_unavailable else "fleet.max_unavailable must be 1 or more"
 
 
 def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:

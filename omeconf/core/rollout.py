@@ -204,6 +204,10 @@ class View:
     """The member that drives; "" while none does."""
     is_paused: bool = False
     """Whether no rollout goes on, or begins."""
+    changed: int = 0
+    """What tells this record of the rollout from an older or newer one."""
+    revision: int = 0
+    """The same of the whole record."""
 
     def word(self, node: str) -> Word | None:
         """What a member has said in the newest rollout."""

@@ -15,6 +15,7 @@ from omeconf.core.revision import ASKED, Origin, Revision
 from omeconf.core.violation import Violation
 from omeconf.errors import NotFound, Unwritable
 from omeconf.logs import fields
+from omeconf.settings import Settings
 from omeconf.store.repository import Head, Repository
 
 log = logging.getLogger(__name__)
@@ -156,3 +157,28 @@ def _by_itself(revision: Revision) -> None:
             outcome="done",
         ),
     )
+
+
+def places(repository: Repository, settings: Settings) -> None:
+    """Say at the start what about the files is not as it usually is."""
+    path = repository.folder.path / repository.main
+    if repository.obstacle:
+        log.warning("Read only: %s; edits over the API are refused", repository.obstacle)
+    elif repository.publisher.needs_in_place(repository.main):
+        log.warning(
+            "%s cannot be exchanged (it is mounted as a single file, or somebody else's): it "
+            "is written in place, behind a journal",
+            path,
+        )
+    if repository.folder.links(repository.main) > 1:
+        log.warning("%s has other names (hard links), which will not see edits", path)
+    if settings.hooks and not (settings.engine.config_dir or settings.api.listen):
+        log.warning(
+            "an engine that reads %s itself binds the port of its API too: give [engine] "
+            "config_dir, or another port with [api] listen",
+            path,
+        )
+    if repository.history.set_aside is not None:
+        log.error("The history was damaged; it is kept in %s", repository.history.set_aside)
+    if repository.history.trouble:
+        log.error("%s; edits are refused until that works", repository.history.trouble)

@@ -173,7 +173,10 @@ class Reloader:
             self._thread.join(timeout_s)
 
     def request(self, head: Head, *, is_replay: bool = False) -> Job:
-        """Ask that the engine come to run head; gives the job that will see to it."""
+        """Ask that the engine come to run head; gives the job that will see to it.
+
+        is_replay: it is given all of it anew; that changes nothing about what it shall run.
+        """
         with self._changed:
             is_new = self.pending is None
             if self.pending is None:
@@ -181,7 +184,7 @@ class Reloader:
                 first = self.running.revision.number + 1 if self.running else 1
                 first = min(first, head.revision.number)
                 self.pending = Job(next(self._numbers), first, head, made=self.clock())
-            if head.revision.number >= self.pending.last:
+            if is_new or not is_replay:  # else what waits is newer than what the engine ran
                 self.pending.target = head
             self.pending.is_replay |= is_replay
             if is_new or self._not_before:  # else its thread waits for quiet, which has its time

@@ -30,6 +30,9 @@ CHANGEABLE = {
     "hooks": set(),
     "health": {"run", "timeout_s", "after_s"},
     "engine": {"compare_every_s", "on_drift"},
+    "fleet": {
+        "rollout", "canary", "max_unavailable", "order", "vote_s", "apply_s", "soak_s", "confirm_s",
+    },
 }  # fmt: skip
 """The settings, by their table, that are looked up each time they are needed."""
 

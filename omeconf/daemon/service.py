@@ -26,6 +26,7 @@ from omeconf.daemon import audit, summaries, views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
 from omeconf.daemon.events import Events
+from omeconf.daemon.grouped import Group
 from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.daemon.orphans import Orphans
 from omeconf.daemon.running import Running
@@ -97,6 +98,8 @@ class Service:
         self.running = Running(repository)
         is_known = settings.engine.url or settings.engine.config_dir
         self.engine = EngineSide(settings, self.events) if is_known else None
+        self.group: Group | None = None
+        """The group that this is a member of; None on a machine of its own."""
         self.reread: Callable[[], dict[str, Any]] = self._cannot_reread
         """Takes up omeconf.toml as it is now, on the writer. Raises BadSettings."""
         self.on_head: list[Callable[[], None]] = []
@@ -113,7 +116,9 @@ class Service:
         self._unrecorded = ""
         self._missing_since: float | None = None
         self._known: Head | None = None
-        """The head that the reloader was last told of."""
+        """The head that was last told of."""
+        self._asked: Head | None = None
+        """What the reloader was last asked for."""
 
     # -- life ------------------------------------------------------------------------------
 
@@ -125,8 +130,9 @@ class Service:
         began = self.repository.clock()
         self.repository.open()
         self._report_drift()
-        self._report_places()
-        running = self.running.at_start(self.repository.head)
+        audit.places(self.repository, self.settings)
+        target = self.repository.runs
+        running = self.running.at_start(target)
         self.reloader = Reloader(
             self.settings,
             str(self.repository.folder.path / self.repository.main),
@@ -141,43 +147,20 @@ class Service:
         )
         self.confirmation.load()
         self._expire_if_due()  # before anything is applied
-        head = self._known = self.repository.head
+        self._known = self.repository.head
+        target = self._asked = self.repository.runs
         audit.started(self.repository, began)
-        if self.engine is not None and head is not None:
-            self.engine.lay_out(head)  # before we are ready: the engine is started behind us
+        if self.engine is not None and target is not None:
+            self.engine.lay_out(target)  # before we are ready: the engine is started behind us
         self.reloader.start()
-        if head is not None and running is not None:
-            is_live = self.engine is not None and self.engine.live is not None
-            if self.reloader.half_done or running.revision != head.revision or is_live:
-                self.reloader.request(head, is_replay=is_live)
+        if target is not None and running is not None:
+            if self.reloader.half_done or not _is_same(running, target) or self._is_live:
+                self.reloader.request(target, is_replay=self._is_live)
             self._prune(at_once=True)
 
-    def _report_places(self) -> None:
-        """Say at the start what about the files is not as it usually is."""
-        repository = self.repository
-        path = repository.folder.path / repository.main
-        if repository.obstacle:
-            log.warning("Read only: %s; edits over the API are refused", repository.obstacle)
-        elif repository.publisher.needs_in_place(repository.main):
-            log.warning(
-                "%s cannot be exchanged (it is mounted as a single file, or somebody else's): it "
-                "is written in place, behind a journal",
-                path,
-            )
-        if repository.folder.links(repository.main) > 1:
-            log.warning("%s has other names (hard links), which will not see edits", path)
-        if self.settings.hooks and not (
-            self.settings.engine.config_dir or self.settings.api.listen
-        ):
-            log.warning(
-                "an engine that reads %s itself binds the port of its API too: give [engine] "
-                "config_dir, or another port with [api] listen",
-                path,
-            )
-        if repository.history.set_aside is not None:
-            log.error("The history was damaged; it is kept in %s", repository.history.set_aside)
-        if repository.history.trouble:
-            log.error("%s; edits are refused until that works", repository.history.trouble)
+    @property
+    def _is_live(self) -> bool:
+        return self.engine is not None and self.engine.live is not None
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Finish the running commit and reload, within a limit."""
@@ -219,6 +202,7 @@ class Service:
             **found,
             "engine": self.engine.as_json() if self.engine else None,
             "watching": self.watching() if self.watching else None,
+            "fleet": self.group.as_json() if self.group else None,
         }
 
     # -- on the writer ---------------------------------------------------------------------
@@ -280,15 +264,7 @@ class Service:
 
     def reloads(self) -> list[dict[str, Any]]:
         """Reloads, newest first: those of this run, and those on record from earlier ones."""
-        shown = [job.as_json() for job in self.reloader.jobs]
-        known = {each["id"] for each in shown}
-        kept = (json.loads(text) for text in self.repository.history.jobs())
-        for each in kept:
-            if each["id"] not in known:
-                if each["state"] in ("pending", "running"):
-                    each["state"] = "superseded"  # the daemon ended, and the next one took over
-                shown.append(each)
-        return shown
+        return views.reloads(self.repository.history, self.reloader)
 
     def reload(self, job_id: str) -> dict[str, Any]:
         """A reload by its id. Raises NotFound."""
@@ -387,7 +363,7 @@ class Service:
             self._unrecorded = str(error)
         else:
             self._unrecorded = ""
-        committed = self._take_notice()
+        committed = self.take_notice()
         self._report_drift()
         if self._to_revert and not self._is_waiting():
             self._revert(self._to_revert.pop(0))
@@ -404,13 +380,13 @@ class Service:
         """The history, newest first."""
         return self.repository.history.newest(limit=limit, below=below)
 
-    def _follow(self, work: Callable[[], Head]) -> Committed:
+    def follow(self, work: Callable[[], Head]) -> Committed:
         """Do what moves head, and have it reloaded; also what it adopted before it failed."""
         self.tick()
         try:
             head = self._when_settled(work)
         finally:
-            committed = self._take_notice()
+            committed = self.take_notice()
             self._report_drift()
         return committed or Committed(head, (), None)
 
@@ -418,6 +394,9 @@ class Service:
         self, confirm_s: float | None, work: Callable[[], Head], *, reload: bool
     ) -> Committed:
         """Do what makes a revision; with the way back on disk before it, if that is wanted."""
+        if not reload and self.group is not None:
+            raise Conflict("in a group nothing is committed that is not rolled out: "
+                           "`omeconf fleet pause` has rollouts wait")  # fmt: skip
         if not reload:
             return self._confirmable(confirm_s, lambda: self._unapplied(work))
         return self._confirmable(confirm_s, work)
@@ -434,13 +413,13 @@ class Service:
         confirmation = self.confirmation
         if confirm_s is None:
             confirmation.refuse_if_open()
-            return self._follow(work)
+            return self.follow(work)
         self.tick()
         number = self.view().revision.number
         before = confirmation.open(confirm_s, number)
         self._is_arming = True
         try:
-            return self._follow(work)
+            return self.follow(work)
         except BaseException:
             confirmation.arm(before)
             raise
@@ -487,43 +466,75 @@ class Service:
             or repository.held is not None or repository.history.trouble
         )  # fmt: skip
 
-    def _take_notice(self) -> Committed | None:
-        """Have head reloaded if it has moved since we last looked; None if it has not."""
+    def take_notice(self) -> Committed | None:
+        """Tell of head, and have the engine run what it should, if that has moved; None if head
+        has not.
+        """
         before, head = self._known, self.repository.head
         if head is None or (before is not None and before.revision == head.revision):
+            self._run_what_is_placed()
             return None
         self._known = head
         for tell in self.on_head:
             tell()
         if before is None:
             audit.moved(self.repository, None, head)
-            return self._first(head)
+            self._run_what_is_placed()
+            return Committed(head, (), None)
         found = changes(before.checked.root, head.checked.root)
         audit.moved(self.repository, before, head, found)
         summaries.keep(self.repository, before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
-        is_wanted = head.revision.number != self._unasked or before.revision.number + 1 != (
-            head.revision.number
-        )
-        job = self.reloader.request(head) if is_wanted else None
+        job = self._run(head, before)
         every = max(1, min(PRUNE_EVERY, self.settings.history.keep // 10))
         if head.revision.number % every == 0:
             self.submit(self._prune)  # after the answer
         advice = head.checked.advice_since(before.checked) if found else ()
         return Committed(head, found, job if wanted else None, advice)
 
+    def _run(self, head: Head, before: Head) -> Job | None:
+        """Have a new head run: here, or by the group; None if the engine need not run it yet."""
+        if self.group is not None:
+            self._run_what_is_placed()
+            self.group.notice()
+            return self.group.covering(head.revision.number)
+        number = head.revision.number
+        if number == self._unasked and before.revision.number + 1 == number:
+            return None
+        self._asked = head
+        return self.reloader.request(head)
+
+    def _run_what_is_placed(self) -> None:
+        """Have the engine run what it should, if that is not what was asked for last."""
+        target, asked = self.repository.runs, self._asked
+        if target is None or (asked is not None and (self.group is None or
+                                                     _is_same(asked, target))):  # fmt: skip
+            return
+        self._asked = target
+        if asked is None:
+            self._first(target)
+        else:
+            self.reloader.request(target)
+
     def _tell_of(self, head: Head, found: tuple[Change, ...], wanted: Plan) -> None:
         shown = [change.as_json() for change in found[:MOST_CHANGES]]
         self.events.emit("revision", revision=head.revision.as_json(), changes=shown,
                          changesMore=len(found) - len(shown), plan=wanted.as_json())  # fmt: skip
 
-    def _first(self, head: Head) -> Committed:
+    def _first(self, head: Head) -> None:
         """The first good configuration: the engine is taken to run it already."""
+        is_assumed = self.reloader.running is None
+        if self.engine is not None and self.group is not None:
+            self.engine.lay_out(head)
+        if not is_assumed:
+            self.reloader.request(head)
+            return
         self.running.is_assumed = True
         self.reloader.running = head
         self.running.note(running=head.revision.number)
-        return Committed(head, (), None)
+        if self.group is not None and self._is_live:
+            self.reloader.request(head, is_replay=True)
 
     def _prune(self, *, at_once: bool = False) -> None:
         """Forget old revisions, as many as the settings say."""
@@ -592,7 +603,8 @@ class Service:
 
     def _job_begins(self, job: Job) -> None:
         """On the reload thread: note what is tried, so that a crash does not forget it."""
-        self.running.note(trying=job.last)
+        tried = self.repository.history.mark("trying") or 0
+        self.running.note(trying=max(job.last, tried))  # a group goes back to lower ones, too
         self._keep(job)
 
     def _wait_for_ending(self, job: Job) -> None:
@@ -609,9 +621,13 @@ class Service:
             self.running.is_assumed = False
             self.running.note(running=job.last, healthy=job.last, trying=None)
             self._to_revert = [each for each in self._to_revert if each.last > job.last]
-        elif job.state is State.FAILED:
+        elif job.state is State.FAILED and self.group is None:
             self._revert(job)
+        elif job.state is State.FAILED and self.group is not None and self.group.is_on_trial:
+            job.state = State.REVERTED  # it is taken back, and not tried again
         self._keep(job, has_ended=True)
+        if self.group is not None:
+            self.group.notice()
 
     def _keep(self, job: Job, *, has_ended: bool = False) -> None:
         """Have a reload on record, and tell of it."""
@@ -651,7 +667,7 @@ class Service:
         message = f"revert of {names}: the reload failed"
         about = fields(event="revert", revision=job.last, job=job.id)
         try:
-            self._follow(lambda: self.repository.revert(ours, "omeconf", message))
+            self.follow(lambda: self.repository.revert(ours, "omeconf", message))
         except (Busy, Drift, Unwritable) as error:
             log.error("Cannot revert revision %s by itself yet: %s", names, error, extra=about)
             self._to_revert.append(job)
@@ -668,6 +684,12 @@ class Service:
         else:
             job.state = State.REVERTED
             self.confirmation.close_if_nothing_is_left()
+
+
+def _is_same(one: Head, other: Head) -> bool:
+    """Whether both are one revision, and nothing that somebody keeps besides."""
+    is_one = one.revision.number == other.revision.number
+    return is_one and one.checked.snapshot.files == other.checked.snapshot.files
 
 
 def _previewed(base: Head, checked: Checked) -> Previewed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from omeconf.core.diff import changes, unified
@@ -11,6 +12,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.daemon.confirm import Confirmation
 from omeconf.daemon.jobs import Reloader, State
 from omeconf.daemon.running import Running
+from omeconf.store.history import History
 from omeconf.store.repository import Repository
 
 
@@ -46,6 +48,18 @@ def status(
         },
         "restartNeeded": last is not None and last.state is State.WAITING,
     }
+
+
+def reloads(history: History, reloader: Reloader) -> list[dict[str, Any]]:
+    """Reloads, newest first: those of this run, and those on record from earlier ones."""
+    shown = [job.as_json() for job in reloader.jobs]
+    known = {each["id"] for each in shown}
+    for each in map(json.loads, history.jobs()):
+        if each["id"] not in known:
+            if each["state"] in ("pending", "running"):
+                each["state"] = "superseded"  # the daemon ended, and the next one took over
+            shown.append(each)
+    return shown
 
 
 def diff(

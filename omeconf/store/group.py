@@ -177,7 +177,8 @@ class Group:
             lease = self.etcd.grant(PART_LEASE_S)
             for key, part in zip(keys, parts, strict=True):
                 self.etcd.put(key, part, lease)
-        operations = [Put(self._revision(revision.number), value), *more, *map(Keep, keys)]
+        put = Put(self._revision(revision.number), value)
+        operations: list[Put | Keep] = [put, *more, *(Keep(key) for key in keys)]
         try:
             return self._transact(record, compares, operations)
         finally:

@@ -110,6 +110,12 @@ class Member(Repository):
             return Head(self.placed.revision, self.own)
         return self.placed
 
+    def view(self) -> Head:
+        """The newest revision of the group that was heard of. Raises NotReady before the first."""
+        if self.head is None and not self.drift and self.history.note(GROUP) is None:
+            raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
+        return super().view()
+
     # -- opening ---------------------------------------------------------------------------
 
     def _run_recovery(self) -> None:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between tries to reach etcd: twice as long each time."""
+ROUND_S = 2.0
+"""How long what we wrote ourselves may take to come round, before we go on without."""
 
 
 class Mirror:
@@ -38,6 +40,7 @@ class Mirror:
         self.checked = 0.0
         """When etcd last confirmed that this is so, by the monotonic clock."""
         self._changed = changed
+        self._expected, self._expected_until = 0, 0.0
         self._guard = threading.Lock()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
@@ -154,11 +157,6 @@ class Mirror:
         item = self.items.get(name)
         return item.value.decode("utf-8", "replace") if item else ""
 
-    def changed(self, name: str) -> int:
-        """At which of etcd's revisions it was last written; 0 if it is not there."""
-        item = self.items.get(name)
-        return item.changed if item else 0
-
     def pointer(self, name: str) -> Pointer | None:
         """The revision that head or stable is."""
         item = self.items.get(name)
@@ -166,22 +164,43 @@ class Mirror:
 
     def below(self, name: str) -> dict[str, dict[str, Any]]:
         """All JSON objects below a name, by what follows it."""
-        prefix = f"{name}/"
-        return {
-            key.removeprefix(prefix): json.loads(item.value)
-            for key, item in sorted(self.items.items())
-            if key.startswith(prefix)
-        }
+        return _below(self.items, name)
 
     def view(self) -> View:
         """What rollouts are decided from."""
-        head, stable, text = self.pointer("head"), self.pointer("stable"), self.text("rollout")
+        with self._guard:
+            items, revision = self.items, self.revision
+        rollout, driver = items.get("rollout"), items.get("driver")
+        head, stable = items.get("head"), items.get("stable")
         return View(
-            head.number if head else 0,
-            stable.number if stable else 0,
-            Rollout.parse(json.loads(text)) if text else None,
-            {node: Word.parse(found) for node, found in self.below("words").items()},
-            {n: labelled(found.get("labels", ())) for n, found in self.below("alive").items()},
-            self.text("driver"),
-            "paused" in self.items,
+            Pointer.parse(head.value).number if head else 0,
+            Pointer.parse(stable.value).number if stable else 0,
+            Rollout.parse(json.loads(rollout.value)) if rollout else None,
+            {node: Word.parse(found) for node, found in _below(items, "words").items()},
+            {n: labelled(found.get("labels", ())) for n, found in _below(items, "alive").items()},
+            driver.value.decode() if driver else "",
+            "paused" in items,
+            rollout.changed if rollout else 0,
+            revision,
         )
+
+    # -- what we write ourselves -----------------------------------------------------------
+
+    def wrote(self, revision: int) -> None:
+        """We have written something at one of etcd's revisions: it comes round in a moment."""
+        self._expected = max(self._expected, revision)
+        self._expected_until = time.monotonic() + ROUND_S
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether what we wrote ourselves has not come round yet."""
+        return self.revision < self._expected and time.monotonic() < self._expected_until
+
+
+def _below(items: Mapping[str, Item], name: str) -> dict[str, dict[str, Any]]:
+    prefix = f"{name}/"
+    return {
+        key.removeprefix(prefix): json.loads(item.value)
+        for key, item in sorted(items.items())
+        if key.startswith(prefix)
+    }

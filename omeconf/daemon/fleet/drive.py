@@ -1,0 +1,241 @@
+"""What the member that holds the lease does: it begins rollouts, takes them on, and settles them.
+
+Each step is one transaction that asks whether this member still drives and whether the rollout is
+what it was, so that one who was thought dead and comes back changes nothing. All there is to know
+is on record: another goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from omeconf.core.revision import Origin, Revision
+from omeconf.core.rollout import Phase, Policy, Rollout, View, Word, abort, begin, decide
+from omeconf.daemon.fleet.local import Local
+from omeconf.daemon.fleet.mirror import Mirror
+from omeconf.daemon.fleet.presence import Presence
+from omeconf.errors import Busy, Conflict, NotFound, OmeconfError, Refused
+from omeconf.store.etcd import Compare, Delete, Put
+from omeconf.store.group import Group, Pointer
+
+log = logging.getLogger(__name__)
+
+PRUNE_EVERY_S = 600.0
+"""How often the group's old revisions are looked at."""
+OWN = "omeconf"
+"""The author of what is done without being asked."""
+
+
+class Drive:
+    """The driver's part of one member; on the fleet's thread."""
+
+    def __init__(self, local: Local, mirror: Mirror, presence: Presence) -> None:
+        self.local = local
+        self.mirror = mirror
+        self.presence = presence
+        self._seen: tuple[int, Mapping[str, Word]] = (0, {})
+        """Rollout and words as they were last time."""
+        self._rollout_since = self._words_since = 0.0
+        self._prune_due = 0.0
+
+    @property
+    def _group(self) -> Group:
+        return self.local.member.group
+
+    @property
+    def drives(self) -> bool:
+        """Whether this member is the one."""
+        return self.mirror.text("driver") == self.presence.node and self.presence.is_kept
+
+    @property
+    def policy(self) -> Policy:
+        """How this member would roll out."""
+        fleet = self.local.service.settings.fleet
+        return Policy(
+            canary=fleet.canary,
+            max_unavailable=fleet.max_unavailable,
+            order=fleet.order,
+            vote_s=fleet.vote_s,
+            apply_s=fleet.apply_s,
+            soak_s=fleet.soak_s,
+            confirm_s=fleet.confirm_s,
+        )
+
+    def step(self) -> bool:
+        """Do what is to be done now, if we drive; whether something was. Raises Unwritable."""
+        if not self.mirror.text("driver"):
+            if not self.presence.drive():
+                return False
+            log.info("this member drives the group's rollouts now")
+            return True
+        if not self.drives:
+            return False
+        view, now = self.mirror.view(), time.monotonic()
+        self._look_at_clock(view, now)
+        rollout = view.rollout
+        if rollout is not None and not rollout.has_ended:
+            found = decide(
+                view, waited_s=now - self._rollout_since, steady_s=now - self._words_since
+            )
+            return found is not None and self._write(found, view)
+        if rollout is not None and rollout.phase is not Phase.CONFIRMED and not rollout.settled:
+            return self._write(replace(rollout, settled=self._settle(rollout)), view)
+        if self.local.service.settings.fleet.rollout == "auto":
+            found = begin(view, self.policy)
+            if found is not None:
+                return self._write(found, view)
+        self._prune(view.stable)
+        return False
+
+    def _look_at_clock(self, view: View, now: float) -> None:
+        """Note when rollout and words were last seen to change."""
+        seen = (view.changed, view.words)
+        if seen[0] != self._seen[0]:
+            self._rollout_since = now
+        if seen != self._seen:
+            self._words_since = now
+        self._seen = seen
+
+    def _write(self, rollout: Rollout, view: View) -> bool:
+        """Put a rollout on record as it is to be; False if it is another by now."""
+        key, text = self._group.key, json.dumps(rollout.as_json()).encode()
+        mine = self.presence.node.encode()
+        compares = [
+            Compare.value(key("driver"), mine),
+            Compare.unchanged(key("rollout"), view.changed),
+        ]
+        operations: list[Put | Delete] = [Put(key("rollout"), text)]
+        if rollout.phase is Phase.CONFIRMED:
+            # nobody may have gone back meanwhile, by a clock of its own
+            compares.append(Compare.none_newer(key("words/"), view.revision))
+            revision = self.local.member.history.get(rollout.target)
+            operations.append(Put(key("stable"), Pointer.to(revision).encode()))
+        done = self._group.etcd.transact(compares, operations)
+        if not done.is_done:
+            return False
+        self.mirror.wrote(done.revision)
+        log.info("rollout %d to revision %d: %s%s", rollout.id, rollout.target,
+                 _where(rollout), f": {rollout.reason}" if rollout.reason else "")  # fmt: skip
+        return True
+
+    # -- what a failed one leaves ----------------------------------------------------------
+
+    def _settle(self, rollout: Rollout) -> str:
+        """Take back the revisions of a rollout that failed; what came of that."""
+        if self.local.service.settings.reload.on_failure == "keep":
+            return "kept"
+
+        def work() -> str:
+            numbers = self._to_take_back(rollout)
+            if not numbers:
+                return "nothing to take back"
+            names = ", ".join(map(str, numbers))
+            why = f"rollout {rollout.id} was {rollout.phase.value}"
+            head = self.local.revert(numbers, OWN, f"revert of {names}: {why}")
+            return f"taken back by revision {head.revision.number}"
+
+        try:
+            return self.local.do(work)
+        except Busy:
+            raise
+        except (Conflict, NotFound, Refused) as error:
+            log.error("Cannot take back what rollout %d brought: %s", rollout.id, error)
+            return f"cannot be taken back: {error}"
+
+    def _to_take_back(self, rollout: Rollout) -> list[int]:
+        history = self.local.member.history
+        newer = [r for r in history.newest(limit=1000) if r.number > rollout.base]
+        gone = {number for revision in newer for number in revision.reverts}
+
+        def is_undoing(revision: Revision) -> bool:
+            reverts = revision.reverts
+            is_own = revision.origin is Origin.ROLLBACK and bool(reverts)
+            return is_own and min(reverts) > rollout.base
+
+        return sorted(
+            r.number
+            for r in newer
+            if r.number <= rollout.target and r.number not in gone and not is_undoing(r)
+        )
+
+    # -- what anybody may ask for ----------------------------------------------------------
+
+    def roll_out(self, by: str) -> Rollout:
+        """Begin a rollout to the newest revision, also of what failed. Raises Conflict."""
+        view = self.mirror.view()
+        if view.is_paused:
+            raise Conflict("rollouts are paused: `omeconf fleet resume` ends that")
+        if view.rollout is not None and not view.rollout.has_ended:
+            raise Conflict(f"rollout {view.rollout.id} is under way: {_where(view.rollout)}")
+        found = begin(view, self.policy, is_asked=True)
+        if found is None:
+            raise Conflict(f"revision {view.stable} is the newest, and is confirmed")
+        self._ask(found, view)
+        log.info("rollout %d to revision %d: asked for by %s", found.id, found.target, by)
+        return found
+
+    def pause(self, by: str, reason: str) -> dict[str, Any]:
+        """Have no rollout go on, or begin, until `resume`."""
+        found = {"by": by, "reason": reason}
+        self._group.etcd.put(self._group.key("paused"), json.dumps(found).encode())
+        return found
+
+    def resume(self) -> None:
+        """End a pause. Raises Conflict if there is none."""
+        if "paused" not in self.mirror.items:
+            raise Conflict("rollouts are not paused")
+        self._group.forget("paused")
+
+    def abort(self, by: str) -> Rollout:
+        """End the rollout that is under way: all go back. Raises Conflict if there is none."""
+        view = self.mirror.view()
+        rollout = view.rollout
+        found = abort(rollout, f"aborted by {by}") if rollout is not None else None
+        if found is None:
+            raise Conflict("no rollout is under way that could be aborted")
+        self._ask(found, view)
+        return found
+
+    def _ask(self, rollout: Rollout, view: View) -> None:
+        key, text = self._group.key("rollout"), json.dumps(rollout.as_json()).encode()
+        compares = [Compare.unchanged(key, view.changed)]
+        if not self._group.etcd.transact(compares, [Put(key, text)]).is_done:
+            raise Busy("the rollout has just gone on: look, and try again")
+
+    # -- old revisions ---------------------------------------------------------------------
+
+    def _prune(self, stable: int) -> None:
+        """Forget old revisions of the group by the same rules as those of a history."""
+        now = time.monotonic()
+        if now < self._prune_due:
+            return
+        self._prune_due = now + PRUNE_EVERY_S
+        history, keep = self.local.member.history, self.local.service.settings.history
+        newest = history.head()
+        if newest is None:
+            return
+        # a clock that is far ahead, ours or another's, is not to make all revisions old
+        before = min(self.local.member.clock(), newest.time) - keep.keep_days * 86400
+        first = newest.number - keep.keep + 1
+        old = [r.number for r in history.newest(limit=keep.keep) if r.time < before]
+        first = min(max([first, *(number + 1 for number in old)]), stable, newest.number)
+        if first > 1:
+            try:
+                gone = self._group.prune(first)
+            except OmeconfError as error:
+                log.warning("Cannot prune the group's revisions: %s", error)
+            else:
+                if gone:
+                    log.info("%d old revisions of the group are gone", gone)
+
+
+def _where(rollout: Rollout) -> str:
+    """Where a rollout stands, in a few words."""
+    if rollout.phase is Phase.APPLYING:
+        return f"batch {rollout.step + 1} of {len(rollout.batches)}"
+    return rollout.phase.value

@@ -1,0 +1,59 @@
+"""This machine, as the fleet uses it: what changes files or history is done on the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from omeconf.core.rollout import Outcome
+from omeconf.daemon.jobs import State
+from omeconf.daemon.service import Service
+from omeconf.store.history import Record
+from omeconf.store.member import Member
+from omeconf.store.repository import Head
+
+T = TypeVar("T")
+
+
+class Local:
+    """One daemon's service, and its repository as a member's."""
+
+    def __init__(self, service: Service, member: Member) -> None:
+        self.service = service
+        self.member = member
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Have work done on the writer, and wait for it."""
+        return self.service.submit(work).result()
+
+    # -- on the writer ---------------------------------------------------------------------
+
+    def place(self, number: int) -> None:
+        """Bring a revision on disk, and have the engine run it. Raises as `Member.place`."""
+        self.member.place(number)
+        self.service.take_notice()
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take up revisions that other members made. Raises Unwritable."""
+        self.member.learn(records)
+        self.service.take_notice()
+
+    def revert(self, numbers: Sequence[int], author: str, message: str) -> Head:
+        """Take back some revisions' changes. Raises as `Repository.revert`."""
+        self.service.follow(lambda: self.member.revert(numbers, author, message))
+        return self.member.view()
+
+    # -- from any thread -------------------------------------------------------------------
+
+    def outcome(self) -> tuple[Outcome, str]:
+        """What has come of making the engine run what it should, and what was said then."""
+        target, jobs = self.member.runs, self.service.reloader.jobs
+        if target is None:
+            return Outcome.HEALTHY, ""
+        last = next((job for job in jobs if job.last == target.revision.number), None)
+        if last is not None and last.state in (State.FAILED, State.REVERTED):
+            said = last.outcomes[-1:]
+            return Outcome.FAILED, "".join(o.output.strip() or f"exit {o.code}" for o in said)
+        if any(job.state in (State.PENDING, State.RUNNING) for job in jobs):
+            return Outcome.RUNNING, ""
+        return Outcome.HEALTHY, ""
