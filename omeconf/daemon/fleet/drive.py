@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 PRUNE_EVERY_S = 600.0
 """How often the group's old revisions are looked at."""
+AGAIN_S = 10.0
+"""How long to wait before a rollout that changes nothing, and failed, is tried again."""
+NOTHING = "nothing to take back"
 OWN = "omeconf"
 """The author of what is done without being asked."""
 
@@ -86,11 +89,30 @@ class Drive:
         if rollout is not None and rollout.phase is not Phase.CONFIRMED and not rollout.settled:
             return self._write(replace(rollout, settled=self._settle(rollout)), view)
         if self.local.service.settings.fleet.rollout == "auto":
-            found = begin(view, self.policy)
+            found = begin(view, self.policy, is_asked=self._is_again(rollout, now))
             if found is not None:
                 return self._write(found, view)
         self._prune(view.stable)
         return False
+
+    def _is_again(self, last: Rollout | None, now: float) -> bool:
+        """Whether it is time to try once more what is only to bring all to one revision: it has
+        nothing that could be taken back.
+        """
+        is_harmless = last is not None and last.settled == NOTHING
+        return is_harmless and now - self._rollout_since > AGAIN_S
+
+    def forget(self, view: View) -> bool:
+        """End a rollout that an etcd restored from a backup still has under way; any member may."""
+        rollout = view.rollout
+        assert rollout is not None
+        ended = replace(rollout, phase=Phase.REFUSED, settled="kept",
+                        reason="its target was confirmed long ago: etcd was restored")  # fmt: skip
+        try:
+            self._ask(ended, view)
+        except Busy:
+            return False
+        return True
 
     def _look_at_clock(self, view: View, now: float) -> None:
         """Note when rollout and words were last seen to change."""
@@ -133,10 +155,10 @@ class Drive:
         def work() -> str:
             numbers = self._to_take_back(rollout)
             if not numbers:
-                return "nothing to take back"
+                return NOTHING
             names = ", ".join(map(str, numbers))
-            why = f"rollout {rollout.id} was {rollout.phase.value}"
-            head = self.local.revert(numbers, OWN, f"revert of {names}: {why}")
+            why = f"rollout {rollout.id} was {rollout.phase.value}: {rollout.reason}"
+            head = self.local.take_back(numbers, OWN, f"revert of {names}: {why}")
             return f"taken back by revision {head.revision.number}"
 
         try:
@@ -204,8 +226,10 @@ class Drive:
     def _ask(self, rollout: Rollout, view: View) -> None:
         key, text = self._group.key("rollout"), json.dumps(rollout.as_json()).encode()
         compares = [Compare.unchanged(key, view.changed)]
-        if not self._group.etcd.transact(compares, [Put(key, text)]).is_done:
+        done = self._group.etcd.transact(compares, [Put(key, text)])
+        if not done.is_done:
             raise Busy("the rollout has just gone on: look, and try again")
+        self.mirror.wrote(done.revision)
 
     # -- old revisions ---------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ class Part:
             stand=self.stand,
             outcome=outcome,
             output=output[-MOST_REASON:],
-            obstacle=self._obstacle(view.stable),
+            obstacle=self._obstacle(view.stable, outcome, output),
         )
         if found.do is not Do.NOTHING:
             log.debug("fleet: %s %s", found.do, found.word)
@@ -238,6 +238,9 @@ class Part:
         back = stand.back if stand is not None and self.is_open else number
 
         def work() -> None:
+            errors = self.local.member.check_here(stable).errors
+            if errors:
+                raise Conflict(f"this engine would refuse it: {errors[0].message}")
             word = Word(0, Says.ACCEPTS)
             self._keep(Stand(0, stable, back, word) if back else None, None)
             self.local.place(stable)
@@ -247,7 +250,8 @@ class Part:
         try:
             self.local.do(work)
         except (Busy, Conflict, Unwritable) as error:
-            self.failed = stable if not isinstance(error, Busy | Unwritable) else 0
+            if not isinstance(error, Busy | Unwritable):
+                self.failed = stable
             log.error("Cannot take up revision %d: %s", stable, error)
             return False
         return True
@@ -274,7 +278,7 @@ class Part:
                 return Outcome.FAILED, self._sick
         return outcome, output
 
-    def _obstacle(self, stable: int) -> str:
+    def _obstacle(self, stable: int, outcome: Outcome, output: str) -> str:
         """Why nothing can be applied here now; "" if it can."""
         member = self.local.member
         placed = member.placed
@@ -293,6 +297,8 @@ class Part:
         engine = self.local.service.engine
         if engine is not None and engine.is_reachable is False and not self.is_open:
             return "its engine is away"
+        if outcome is Outcome.FAILED and not self.is_open and placed.revision.number == stable:
+            return f"its engine could not take up revision {stable}: {output[-MOST_REASON:]}"
         if self.failed and self.failed == stable and placed.revision.number != stable:
             return f"revision {stable} could not be taken up here"
         return ""
@@ -311,7 +317,13 @@ class Part:
 
         Whether it went back. Raises Unwritable if it cannot now.
         """
-        remaining_s, stand = self.remaining_s, self.stand
+        remaining_s, stand, placed = self.remaining_s, self.stand, self.local.member.placed
+        is_closed = stand is not None and bool(stand.rollout) and not stand.is_open
+        if stand is not None and is_closed and placed is not None and (
+            placed.revision.number == stand.target != stand.back
+        ):  # fmt: skip
+            self._go_back(stand.word)  # it could not when it tried
+            return True
         if remaining_s is None or stand is None:
             return False
         if policy is not None and self._is_driven():
