@@ -87,7 +87,8 @@ class Fleet:
         self.presence = Presence(
             self.group, self.node, self.uid, settings.labels, settings.lease_s, self.notice
         )
-        member.away = self._away
+        member.away, member.announce = self._away, service.announce
+        service.confirmation.is_shared = True
         self.part = Part(self.local, self.mirror, self.presence, clocks or Clocks())
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.trouble = ""
