@@ -75,7 +75,10 @@ class Problem:
     @property
     def is_of_access(self) -> bool:
         """Whether we may not do that."""
-        return self.code in (7, 16) or self.is_of_token or "authentication failed" in self.message
+        words = ("authentication failed", "CommonName of client")
+        return (
+            self.code in (7, 16) or self.is_of_token or any(each in self.message for each in words)
+        )
 
     @property
     def is_of_member(self) -> bool:
@@ -88,10 +91,22 @@ class Problem:
         return Failed(self.message, is_undone=is_undone, is_passing=True)
 
 
-def problem_of(form: object, status: int = 0) -> Problem:
-    """The error in an answer, in whichever form it is."""
+def answered(status: int, content: bytes) -> dict[str, Any] | Problem:
+    """What an endpoint answered, or the error in it, in whichever form it is."""
+    try:
+        form = json.loads(content)
+    except ValueError:
+        form = None
     if not isinstance(form, dict):
-        return Problem(f"answers {status}, and not as etcd does", 14)
+        words = content[:200].decode(errors="replace").strip()
+        return Problem(
+            f"answers {status}, and not as etcd does: {words}", 14 if status >= 500 else 0
+        )
+    return form if status == 200 and "error" not in form else problem_of(form, status)
+
+
+def problem_of(form: Mapping[str, Any], status: int = 0) -> Problem:
+    """The error that an answer is."""
     found = form["error"] if isinstance(form.get("error"), dict) else form
     message = text(found, "message") or text(found, "error") or f"answers {status}"
     try:
@@ -247,11 +262,3 @@ def _tls_reason(error: BaseException | None) -> str:
             return (error.reason or "").lower().replace("_", " ")
         error = error.__cause__ or error.__context__
     return ""
-
-
-def parsed(content: bytes) -> object:
-    """An answer's JSON; None if it is none."""
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

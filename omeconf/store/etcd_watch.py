@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from omeconf.errors import Compacted, OmeconfError
-from omeconf.store.etcd_http import Failed, Problem, Stream, away, parsed, problem_of
+from omeconf.store.etcd_http import Failed, Problem, Stream, answered, away, problem_of
 from omeconf.store.etcd_values import Batch, batch, below, inner, number, text
 
 if TYPE_CHECKING:
@@ -232,6 +232,8 @@ class _Source:
             self._add(Failed("ended the watch", is_undone=True))
         except (Failed, OmeconfError) as error:
             self._add(error)
+        except TypeError as error:
+            self._add(Failed(f"answers oddly: {error}", is_undone=True))
 
     def _add(self, message: dict[str, Any] | Exception) -> None:
         with self._changed:
@@ -243,11 +245,10 @@ class _Source:
 
 def _result(line: bytes) -> dict[str, Any]:
     """What a line of a stream has. Raises Failed."""
-    form = parsed(line)
-    if isinstance(form, dict) and isinstance(form.get("result"), dict):
-        found: dict[str, Any] = form["result"]
-        return found
-    raise Failed(problem_of(form).message, is_undone=True, is_passing=True)
+    form = answered(200, line)
+    if isinstance(form, Problem):
+        raise Failed(form.message, is_undone=True, is_passing=True)
+    return inner(form, "result")
 
 
 def _cancelled(message: dict[str, Any]) -> Problem:
