@@ -222,7 +222,7 @@ class Etcd:
         return self._ask("/maintenance/status", {}, _status, needs_leader=False)
 
     def close(self) -> None:
-        """Close all connections; calls that wait for a leader end."""
+        """Close all connections but those of watches; calls that wait for a leader end."""
         self._closed.set()
         self._http.close()
 

@@ -65,6 +65,8 @@ class Watch:
                 self._begin(endpoint, time.monotonic() + share_s)
             except Failed as failed:
                 failures[endpoint] = failed
+            except (TypeError, ValueError) as error:
+                failures[endpoint] = Failed(f"answers oddly: {error}", is_undone=True)
             else:
                 self.endpoint = self._etcd.endpoint = endpoint
                 return self
@@ -149,7 +151,7 @@ class Watch:
     def _take(self, source: _Source, deadline: float | None) -> dict[str, Any] | None:
         """The next message; None if the watch is closed, or the member said that it is fine.
 
-        Raises Failed, GroupRefused; with a deadline if there is none by then.
+        Raises Failed; with a deadline if there is none by then.
         """
         with self._changed:
             while not self._is_closed:

@@ -263,7 +263,8 @@ def test_fragments(tmp_path: Path) -> None:
                 if batch.revision >= revisions[-1]:
                     break
         changes = [[event.item.changed for event in batch.events] for batch in batches]
-        assert sum(changes, []) == [each for each in revisions for _ in range(5)]
+        seen = [each for change in changes for each in change]
+        assert seen == [each for each in revisions for _ in range(5)]
         pairs = list(pairwise(zip(batches, changes, strict=True)))
         assert any(given[-1] == later[0] for (_, given), (_, later) in pairs)
         assert all(batch.revision < later[0] for (batch, _), (_, later) in pairs)
