@@ -2,10 +2,13 @@
 
 Rules:
 - A call ends within one limit of time, however many endpoints there are. The one that worked last
-  is asked first, then the others in turn; while a new leader is being elected, all of them again.
+  is asked first (after a write that it did not answer, the next one), then the others in turn;
+  while a new leader is being elected, all of them again.
 - A read, and what may be done twice without harm, is repeated at another endpoint. A write is
   repeated only if it has certainly not been done; else it is GroupAway with is_unknown, and the
-  caller finds out.
+  caller finds out. It may even be done later: a leader that was stopped (SIGSTOP) has been seen to
+  carry out a put when it went on, after another leader had put the key anew. So a write that is not
+  to come late has a condition that is false by then, as Compare.unchanged.
 - All calls may come from any thread at any time.
 
 Facts, tried with etcd 3.4.23: a transaction has at most 128 operations (--max-txn-ops) and 1.5 MB
@@ -101,7 +104,7 @@ class Etcd:
         self.user = user
         self.timeout_s = timeout_s
         self.endpoint = self.endpoints[0]
-        """The one that worked last."""
+        """The one that is asked first."""
         self._password = password
         self._token: str | None = None
         """None: not known yet; "": etcd asks nobody who he is."""
@@ -260,6 +263,7 @@ class Etcd:
                     self.endpoint = endpoint
                     return found
                 if is_write and not failures[endpoint].is_undone:
+                    self.endpoint = order[(index + 1) % len(order)]  # not to hang there again
                     raise away(failures, is_unknown=True)
             is_passing = any(each.is_passing for each in failures.values())
             if not is_passing or time.monotonic() + PAUSE_S >= deadline:
