@@ -17,12 +17,14 @@ pages. The gateway does not take the common name of a client certificate for a u
 --client-cert-auth and passwords on, every request with a certificate that has a common name is
 refused (400, "CommonName of client sending a request against gateway will be ignored and not used
 as expected"), even with a token; one with an empty subject is accepted, beside user and password.
-Leases but for their keys, the status and alarms ask for no right at all. A restored snapshot has
+Leases but for their keys, the status and alarms ask for no right at all. Without space (NOSPACE)
+puts and new leases are refused; reads and transactions that only delete are not. A restored snapshot has
 the cluster's old id if members and --initial-cluster-token are as before: its revisions go back.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -82,6 +84,8 @@ PAGE_OF_KEYS = 10_000
 """The same without values."""
 PAUSE_S = 0.1
 """Between one round of all endpoints and the next, while there is no leader."""
+ALARM = re.compile(r"alarm:(\w+)")
+"""An alarm among the errors of a status; another one of those is that there is no leader."""
 
 Answer = TypeVar("Answer")
 
@@ -220,7 +224,7 @@ class Etcd:
     def status(self) -> dict[str, Any]:
         """How the member that is asked first is: version, db_bytes, used_bytes, leader, alarms.
 
-        leader is 0 while it knows none. Needs no leader.
+        leader is 0 while it knows none; alarms are names, as NOSPACE. Needs no leader.
         """
         return self._ask("/maintenance/status", {}, _status, needs_leader=False)
 
@@ -418,7 +422,7 @@ def _status(answer: dict[str, Any]) -> dict[str, Any]:
         "db_bytes": number(answer, "dbSize"),
         "used_bytes": number(answer, "dbSizeInUse"),
         "leader": number(answer, "leader"),
-        "alarms": tuple(str(each) for each in answer.get("errors") or ()),
+        "alarms": tuple(ALARM.findall(" ".join(map(str, answer.get("errors") or ())))),
     }
 
 

@@ -165,6 +165,7 @@ def test_no_majority(cluster: Cluster) -> None:
     with pytest.raises(GroupAway):
         client.watch("/", 1).__enter__()
     assert time.monotonic() - began < 4 * 2 + 1
+    assert cluster.servers[left].client().status()["alarms"] == ()
     assert client.read("/", is_serializable=True).items[0].value == b"1"
 
     for index in {0, 1, 2} - {left}:

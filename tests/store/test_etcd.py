@@ -467,7 +467,10 @@ def test_full(tmp_path: Path) -> None:
         found = client.get("/a")
         assert found is not None
         assert found.value == b"kept"
-        assert "NOSPACE" in str(client.status()["alarms"])
+        assert client.status()["alarms"] == ("NOSPACE",)
+        with pytest.raises(GroupFull):
+            client.grant(5)
+        assert client.transact((), [DeleteAll("/b")]).is_done
 
 
 def test_passwords(tmp_path: Path) -> None:
