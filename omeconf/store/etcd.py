@@ -18,8 +18,9 @@ pages. The gateway does not take the common name of a client certificate for a u
 refused (400, "CommonName of client sending a request against gateway will be ignored and not used
 as expected"), even with a token; one with an empty subject is accepted, beside user and password.
 Leases but for their keys, the status and alarms ask for no right at all. Without space (NOSPACE)
-puts and new leases are refused; reads and transactions that only delete are not. A restored snapshot has
-the cluster's old id if members and --initial-cluster-token are as before: its revisions go back.
+puts and new leases are refused; reads and transactions that only delete are not. A restored
+snapshot has the cluster's old id if members and --initial-cluster-token are as before, and its
+revisions go back.
 """
 
 from __future__ import annotations
