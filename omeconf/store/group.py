@@ -25,7 +25,7 @@ from typing import Any
 
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import GroupAway, Unwritable
-from omeconf.store.etcd import Compare, Delete, DeleteAll, DeleteRange, Etcd, Item, Keep, Put
+from omeconf.store.etcd import Compare, DeleteAll, DeleteRange, Etcd, Item, Keep, Put
 from omeconf.store.history import COPY_EVERY, Record
 
 log = logging.getLogger(__name__)
@@ -233,10 +233,6 @@ class Group:
                 start = self._revision(_number(item.key) + 1)
             if not page.items or page.is_whole:
                 return
-
-    def forget(self, *names: str) -> None:
-        """Remove something that all members watch."""
-        self.etcd.transact((), [Delete(self.key(*names))])
 
     def _revision(self, number: int) -> str:
         return f"{self.root}revisions/{number:012d}"

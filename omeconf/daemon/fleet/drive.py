@@ -204,14 +204,18 @@ class Drive:
     def pause(self, by: str, reason: str) -> dict[str, Any]:
         """Have no rollout go on, or begin, until `resume`."""
         found = {"by": by, "reason": reason}
-        self._group.etcd.put(self._group.key("paused"), json.dumps(found).encode())
+        put = Put(self._group.key("paused"), json.dumps(found).encode())
+        if not self._group.etcd.transact([self.mirror.unchanged("paused")], [put]).is_done:
+            raise Busy("somebody else has just paused or resumed: look, and try again")
         return found
 
     def resume(self) -> None:
         """End a pause. Raises Conflict if there is none."""
         if "paused" not in self.mirror.items:
             raise Conflict("rollouts are not paused")
-        self._group.forget("paused")
+        delete = Delete(self._group.key("paused"))
+        if not self._group.etcd.transact([self.mirror.unchanged("paused")], [delete]).is_done:
+            raise Busy("somebody else has just paused or resumed: look, and try again")
 
     def abort(self, by: str) -> Rollout:
         """End the rollout that is under way: all go back. Raises Conflict if there is none."""

@@ -95,8 +95,6 @@ class Fleet:
         """Why it does not go with the group now; "" if it does."""
         self._waiting: list[tuple[int, Job]] = []
         """Who waits for a revision to be confirmed."""
-        self._told: dict[str, Any] = {}
-        """What was put on record of this member."""
         self._shown: tuple[object, ...] = ()
         """What was last told as an event."""
         self._lineage: tuple[Pointer | None, str, int, Lineage] | None = None
@@ -315,11 +313,12 @@ class Fleet:
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
-        found = self.own()
-        if found != self._told and self.presence.is_kept:
-            key = self.group.key("members", self.node)
-            self.group.etcd.transact((), [Put(key, json.dumps(found).encode())])
-            self._told = found
+        name, text = f"members/{self.node}", json.dumps(self.own())
+        if self.mirror.text(name) != text and self.presence.is_kept:
+            put = Put(self.group.key(name), text.encode())
+            done = self.group.etcd.transact([self.mirror.unchanged(name)], [put])
+            if done.is_done:
+                self.mirror.wrote(done.revision)
 
     def own(self) -> dict[str, Any]:
         """How this member is, as the others see it."""

@@ -157,7 +157,10 @@ class Part:
             return False
         key = self._group.key("words", self.presence.node)
         text = json.dumps(word.as_json()).encode()
-        compare = [Compare.unchanged(self._group.key("rollout"), view.changed)]
+        compare = [
+            Compare.unchanged(self._group.key("rollout"), view.changed),
+            self.mirror.unchanged(f"words/{self.presence.node}"),
+        ]
         done = self._group.etcd.transact(compare, [Put(key, text)])
         if not done.is_done:
             return False
