@@ -330,11 +330,11 @@ def test_one_that_conflicts_stays_and_is_told(opened: Opener) -> None:
     two.place(1)
     write(one, MINIMAL.replace("<Name>app</Name>", "<Name>first</Name>"))
     one.adopt()
-    write(two, MINIMAL.replace("<Name>app</Name>", "<Name>other</Name>"))
+    write(two, MINIMAL.replace("<Name>app</Name>", "<Name>second</Name>"))
     with pytest.raises(Unwritable, match="cannot go to the group"):
         two.adopt()
     assert two.unrecorded
-    assert "other" in on_disk(two)
+    assert "second" in on_disk(two)
 
 
 def test_kept_on_this_member(opened: Opener) -> None:

@@ -30,6 +30,7 @@ PRUNE_EVERY_S = 600.0
 AGAIN_S = 10.0
 """How long to wait before a rollout that changes nothing, and failed, is tried again."""
 NOTHING = "nothing to take back"
+TAKEN_BACK = "taken back by revision"
 OWN = "omeconf"
 """The author of what is done without being asked."""
 
@@ -43,6 +44,7 @@ class Drive:
         self.presence = presence
         self._seen: tuple[int, Mapping[str, Word]] = (0, {})
         """Rollout and words as they were last time."""
+        self._present: set[str] = set()
         self._rollout_since = self._words_since = 0.0
         self._prune_due = 0.0
 
@@ -117,8 +119,9 @@ class Drive:
     def _look_at_clock(self, view: View, now: float) -> None:
         """Note when rollout and words were last seen to change."""
         seen = (view.changed, view.words)
-        if seen[0] != self._seen[0]:
-            self._rollout_since = now
+        if seen[0] != self._seen[0] or view.present.keys() - self._present:
+            self._rollout_since = now  # who has just come has its time, too
+        self._present = set(view.present)
         if seen != self._seen:
             self._words_since = now
         self._seen = seen
@@ -132,9 +135,13 @@ class Drive:
             Compare.unchanged(key("rollout"), view.changed),
         ]
         operations: list[Put | Delete] = [Put(key("rollout"), text)]
-        if rollout.phase is Phase.CONFIRMED:
-            # nobody may have gone back meanwhile, by a clock of its own
+        # nobody may have refused, or gone back by a clock of its own, meanwhile
+        is_decided = view.rollout is not None and rollout.phase in (
+            Phase.CONFIRMED, Phase.APPLYING
+        )  # fmt: skip
+        if is_decided and view.rollout is not None and view.rollout.id == rollout.id:
             compares.append(Compare.none_newer(key("words/"), view.revision))
+        if rollout.phase is Phase.CONFIRMED:
             revision = self.local.member.history.get(rollout.target)
             operations.append(Put(key("stable"), Pointer.to(revision).encode()))
         done = self._group.etcd.transact(compares, operations)
@@ -155,11 +162,12 @@ class Drive:
         def work() -> str:
             numbers = self._to_take_back(rollout)
             if not numbers:
-                return NOTHING
+                undoing = self._undoing(rollout)
+                return f"{TAKEN_BACK} {undoing}" if undoing else NOTHING
             names = ", ".join(map(str, numbers))
             why = f"rollout {rollout.id} was {rollout.phase.value}: {rollout.reason}"
             head = self.local.take_back(numbers, OWN, f"revert of {names}: {why}")
-            return f"taken back by revision {head.revision.number}"
+            return f"{TAKEN_BACK} {head.revision.number}"
 
         try:
             return self.local.do(work)
@@ -169,10 +177,20 @@ class Drive:
             log.error("Cannot take back what rollout %d brought: %s", rollout.id, error)
             return f"cannot be taken back: {error}"
 
+    def _undoing(self, rollout: Rollout) -> int:
+        """The revision that took its target back before this; 0 if none has."""
+        newer = self.local.member.history.newest(limit=1000)
+        found = (r.number for r in newer if rollout.target in r.reverts)
+        return max(found, default=0)
+
     def _to_take_back(self, rollout: Rollout) -> list[int]:
-        history = self.local.member.history
-        newer = [r for r in history.newest(limit=1000) if r.number > rollout.base]
-        gone = {number for revision in newer for number in revision.reverts}
+        """What of the rollout's revisions is in effect; not what only takes others of them back."""
+        newest_first = self.local.member.history.newest(limit=1000)
+        newer = [r for r in newest_first if r.number > rollout.base]
+        undone: set[int] = set()
+        for revision in newer:
+            if revision.number not in undone:  # what is taken back itself takes nothing back
+                undone.update(revision.reverts)
 
         def is_undoing(revision: Revision) -> bool:
             reverts = revision.reverts
@@ -182,7 +200,7 @@ class Drive:
         return sorted(
             r.number
             for r in newer
-            if r.number <= rollout.target and r.number not in gone and not is_undoing(r)
+            if r.number <= rollout.target and r.number not in undone and not is_undoing(r)
         )
 
     # -- what anybody may ask for ----------------------------------------------------------
