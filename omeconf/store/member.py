@@ -185,7 +185,7 @@ class Member(Repository):
         own = self.history.note(GROUP)
         if own is None:
             self.adopt()
-        number = self.view().revision.number
+        number = self.head.revision.number if self.head is not None else 0
         if not number:
             raise NotReady("the group is empty, and there is no valid Server.xml here to begin it")
         stable = self.history.get(self.history.mark(CONFIRMED) or number)

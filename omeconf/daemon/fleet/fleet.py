@@ -184,7 +184,7 @@ class Fleet:
         if self.part.tend(rollout.policy if rollout else policy):
             return True
         if not self.mirror.is_current:
-            self._in_trouble(self.mirror.trouble or "the group has not been met yet")
+            self.trouble = self.mirror.trouble or "the group has not been met yet"
             return False
         if self._is_look_due():
             self.mirror.look()
