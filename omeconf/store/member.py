@@ -315,7 +315,10 @@ class Member(Repository):
         if not self.group.commit(record, base.revision):
             self.catch_up()
             raise Busy(f"another member made revision {number + 1} at the same moment: try again")
-        self.learn([record])
+        try:
+            self.learn([record])
+        except Unwritable as error:  # it is made all the same: the history gets it later
+            log.error("Revision %d is the group's, and not on this disk yet: %s", number + 1, error)
         self.head = Head(revision, checked)
         return self.head
 
