@@ -146,9 +146,10 @@ def progress_of(rollout: Mapping[str, Any]) -> str:
 @SOCKET
 @JSON
 def diff(node: str | None, socket_path: Path, *, as_json: bool) -> None:
-    """What differs between members' disks and the newest revision, and what restarts for it.
+    """What members lack of the newest revision, and what restarts.
 
-    Of all members, or of NODE. Of this member also what was edited by hand, and is no revision.
+    Of all members, or of NODE: what is on disk there beside the newest revision. Of this member
+    also what was edited by hand, and is no revision.
     """
     found = client(socket_path).fleet_diff(node)
     if as_json:
