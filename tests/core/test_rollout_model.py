@@ -8,7 +8,7 @@ views: a member acts on the one that it has heard of, and what it writes is comp
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -75,6 +75,8 @@ class Member:
     is_current: bool = True
     loses_reply: bool = False
     stuck: bool = False
+    is_hung: bool = False
+    """Its lease is kept up, and that is all."""
     obstacle: str = ""
     cannot_run: set[int] = field(default_factory=set)
     refuses: set[int] = field(default_factory=set)
@@ -83,9 +85,12 @@ class Member:
     contact: int = 0
     expected: int = 0
     turn: Turn | None = None
-    seen: tuple[object, ...] = ()
+    seen: tuple[int, Mapping[str, Word], Mapping[str, object]] | None = None
     rollout_since: int = 0
     words_since: int = 0
+    drove: int = 0
+    idle_s: int = 0
+    """For how long it had not looked when it last did, as the driver."""
     moves: int = 0
     mishaps: int = 0
     """Crashes, failures, own clocks that ran out, and what could not be placed."""
@@ -117,6 +122,9 @@ class World:
         self.true = View(1, 1, present={m.node: () for m in self.members})
         for member in self.members:
             member.view = self.true
+        self.since = dict.fromkeys(self.true.present, 0)
+        """When each that is there came."""
+        self.all_are_well = False
         self.log: list[str] = []
 
     # -- etcd ----------------------------------------------------------------------------------
@@ -156,6 +164,7 @@ class World:
             elif not self.is_away and self.now - member.contact >= LEASE_S:
                 present.pop(member.node, None)
         driver = self.true.driver if self.true.driver in present else ""
+        self.since = {node: self.since.get(node, self.now) for node in present}
         if present != self.true.present or driver != self.true.driver:
             self.put(present=dict(sorted(present.items())), driver=driver)
 
@@ -186,6 +195,14 @@ class World:
             self.confirmed.add(rollout.target)
             more = {"stable": rollout.target}
             self.good += 1
+        if rollout.phase is Phase.REVERTING and "not healthy in" in rollout.reason:
+            node = rollout.reason.partition(":")[0]
+            came = self.since.get(node, 0)
+            had_time = self.now - came >= rollout.policy.apply_s
+            assert had_time or member.idle_s > LEASE_S, f"{node} had no time"
+            assert not self.all_are_well, rollout.reason
+        if rollout.phase is Phase.REVERTED and not rollout.settled:
+            self._are_back(rollout, view)
         ends_badly = rollout.phase in (Phase.REVERTED, Phase.REFUSED)
         self.bad += ends_badly and not (old is not None and old.phase is rollout.phase)
         self.put(rollout=rollout, **more)
@@ -193,6 +210,16 @@ class World:
         if not asked:
             self.answer(member)
         return True
+
+    def _are_back(self, rollout: Rollout, view: View) -> None:
+        for member in self.members:
+            if member.node not in rollout.begun or member.node not in view.present:
+                continue
+            word = self.true.word(member.node)
+            if "has not said" in rollout.skipped.get(member.node, ""):
+                assert not self.all_are_well, f"{member.node} has not said that it is back"
+            elif word is None or word.says is not Says.EXPIRED:
+                assert member.placed != rollout.target, f"{member.node} is not back"
 
     def _may_confirm(self, rollout: Rollout, view: View) -> None:
         assert rollout.target >= self.true.stable
@@ -253,7 +280,7 @@ class World:
             except Away:
                 pass
             yield
-        member.mishaps += 1
+        member.mishaps += not member.is_current or is_waiting
         yield from self.go_back(member, word)
         return True
 
@@ -351,6 +378,7 @@ class World:
         if not stand.rollout:
             member.failed = stand.target
         yield
+        assert stand.back in self.confirmed, f"{stand.back} was never confirmed: {stand}"
         self.place(member, stand.back)
         yield
         return True
@@ -395,11 +423,13 @@ class World:
             return True
         if view.driver != member.node or self.now - member.contact >= LEASE_S:
             return False
-        if not member.seen or member.seen[0] != view.changed:
+        member.drove, member.idle_s = self.now, self.now - member.drove
+        seen = member.seen or (0, {}, {})
+        if seen[0] != view.changed or view.present.keys() - seen[2].keys():
             member.rollout_since = self.now
-        if member.seen != (view.changed, view.words):
+        if seen[:2] != (view.changed, view.words):
             member.words_since = self.now
-        member.seen = (view.changed, view.words)
+        member.seen = (view.changed, view.words, view.present)
         rollout = view.rollout
         if rollout is not None and not rollout.has_ended:
             waited_s, steady_s = self.now - member.rollout_since, self.now - member.words_since
@@ -420,7 +450,10 @@ class World:
         self.reach(member)
         head = self.true.head
         newer = {n: made for n, made in self.made.items() if n > rollout.base}
-        gone = {number for made in newer.values() for number in made.reverts}
+        gone: set[int] = set()
+        for number in sorted(newer, reverse=True):
+            if number not in gone:
+                gone.update(newer[number].reverts)
         numbers = [
             number
             for number, made in newer.items()
@@ -434,14 +467,18 @@ class World:
         self.reach(member)
         if self.true.head != head:
             raise Away  # Busy, in truth: it tries again
-        edits = set(self.made[head].edits)
-        for number in numbers:
-            before, after = self.made[number - 1].edits, self.made[number].edits
-            edits = (edits - (after - before)) | (before - after)
-        self.commit(frozenset(edits), tuple(numbers))
+        self.commit(self.without(tuple(numbers)), tuple(numbers))
         self.answer(member)
         yield
         return "taken back"
+
+    def without(self, numbers: tuple[int, ...]) -> frozenset[int]:
+        """What head has without what some revisions brought."""
+        edits = set(self.made[self.true.head].edits)
+        for number in numbers:
+            before, after = self.made[number - 1].edits, self.made[number].edits
+            edits = (edits - (after - before)) | (before - after)
+        return frozenset(edits)
 
     def commit(self, edits: frozenset[int], reverts: tuple[int, ...] = ()) -> None:
         """A new revision of the group."""
@@ -454,7 +491,7 @@ class World:
     def run(self, member: Member, most: int = 1) -> bool:
         """Have a member go on until after so many things that last; whether there is more."""
         for _ in range(most):
-            if not member.is_up:
+            if not member.is_up or member.is_hung:
                 return False
             if member.turn is None:
                 member.turn = self.take_turn(member)
@@ -471,7 +508,7 @@ class World:
     def crash(self, member: Member) -> None:
         """It is gone from one moment to the next."""
         member.is_up, member.turn, member.is_current = False, None, False
-        member.failed, member.seen, member.expected = 0, (), 0
+        member.failed, member.seen, member.expected = 0, None, 0
         member.mishaps += 1
 
     def start(self, member: Member) -> None:
@@ -499,7 +536,9 @@ class World:
         member = self.members[which % len(self.members)]
         self.log.append(f"{self.now}: {name} {member.node} {number}")
         rollout = self.true.rollout
-        if name == "run":
+        if name == "step":
+            self.run(member)
+        elif name == "run":
             self.run(member, 1 + number % 4)
         elif name == "go on":
             for one in self.members:
@@ -519,6 +558,9 @@ class World:
                 member.cannot_run.add(edit)
             elif number % 3 == 1:
                 member.refuses.add(edit)
+        elif name == "undo" and self.true.head > 1:
+            undone = 2 + number % (self.true.head - 1)
+            self.commit(self.without((undone,)), (undone,))
         elif name == "crash":
             self.crash(member)
         elif name == "start":
@@ -539,6 +581,7 @@ class World:
         elif name == "lease":
             present = {n: v for n, v in self.true.present.items() if n != member.node}
             driver = "" if self.true.driver == member.node else self.true.driver
+            self.since.pop(member.node, None)
             self.put(present=present, driver=driver)
         elif name == "etcd":
             self.is_away = not self.is_away
@@ -578,21 +621,28 @@ class World:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def heal(self, *, without: Member | None = None) -> None:
-        """All is well from now on, but for one who stays away."""
-        self.is_away = False
-        self.put(is_paused=False)
+    def heal(self, end: str = "", one: Member | None = None) -> None:
+        """All is well from now on, but for one thing that stays as it is.
+
+        "gone": one member is away; "hung": it is there, and does nothing; "stuck": it cannot take
+        anything up, and rollouts are paused; "etcd": etcd is away.
+        """
+        self.is_away = end == "etcd"
+        self.all_are_well = end in ("", "gone")
+        self.put(is_paused=end == "stuck")
         for member in self.members:
-            member.obstacle, member.stuck, member.loses_reply = "", False, False
+            is_bad = member is one
+            member.obstacle, member.loses_reply, member.seen = "", False, None
+            member.stuck, member.is_hung = is_bad and end == "stuck", is_bad and end == "hung"
             member.cannot_run, member.refuses, member.is_linked = set(), set(), True
-            if member is without:
-                if member.is_up:
-                    self.crash(member)
-            elif member.failed:
+            if self.is_away:
+                member.is_current = False
+            if (member.is_up and member.failed) or (is_bad and end == "gone"):
                 self.crash(member)
+            if not (is_bad and end == "gone"):
                 self.start(member)
-            else:
-                self.start(member)
+        if end == "hung" and one is not None and self.true.driver == one.node:
+            self.put(driver="")  # it lets go of that when its thread does nothing
         self.presence()
 
     def come_to_rest(self) -> None:
@@ -608,16 +658,23 @@ class World:
             self.pass_time(1 if quiet < 3 else 7)
         raise AssertionError(f"it does not come to rest: {self.true}")
 
+    def check_alone(self) -> None:
+        """What is so while etcd is away: by its own clock everybody went back."""
+        for member in self.members:
+            assert member.placed in self.confirmed, f"{member.node} has {member.placed}, {member.stand}"
+
     def check_rest(self) -> None:
         """What is so once all is well, and at rest."""
         true = self.true
         last = true.rollout
         assert last is None or last.has_ended
         if true.head != true.stable:
+            if not self.keeps:
+                assert self.made[true.head].edits == self.made[true.stable].edits, "bad head"
             assert last is not None and last.phase is not Phase.CONFIRMED, "head is forgotten"
             assert last.settled and last.target == true.head, "it is not settled"
         for member in self.members:
-            if not member.is_up:
+            if not member.is_up or member.is_hung:
                 continue
             assert member.placed == true.stable, f"{member.node} has {member.placed}: {true}"
             assert not member.is_open, f"{member.node} still waits: {member.stand}"
@@ -628,14 +685,20 @@ class World:
 
 ACTIONS = (
     *("run",) * 6, *("go on",) * 5, *("hear",) * 3, *("reload",) * 3, *("time",) * 4,
-    *("commit",) * 3, "crash", "start", "start", "cut", "link", "link", "obstacle", "stuck",
+    *("commit",) * 3, "undo", "crash", "start", "start", "cut", "link", "link", "obstacle", "stuck",
     "sick", "lost reply", "lease", "etcd", "pause", "abort", "ask",
 )  # fmt: skip
+FINE = (
+    *("step",) * 14, *("hear",) * 8, *("reload",) * 5, *("time",) * 2, "commit", "crash", "start",
+    "start", "sick", "lost reply", "cut", "link", "link", "stuck", "etcd", "etcd", "go on",
+)  # fmt: skip
+"""One thing after another, each by itself."""
 POLICIES = (
     Policy(vote_s=30, apply_s=120, confirm_s=60),
     Policy(canary=0, max_unavailable=2, soak_s=20, confirm_s=60),
     Policy(canary=2, max_unavailable=3, vote_s=5, apply_s=30, confirm_s=20),
 )
+ENDS = ("", "gone", "hung", "stuck", "etcd")
 Action = tuple[str, int, int]
 
 
@@ -645,13 +708,17 @@ def play(count: int, kind: int, absent: int, actions: list[Action]) -> None:
     try:
         for name, which, number in actions:
             world.happen(name, which, number)
-        if absent % 3:
-            away = world.members[absent % count]
-            if absent % 3 == 2:
-                away = next((m for m in world.members if m.node == world.true.driver), away)
-            world.heal(without=away)
+        end = ENDS[absent % len(ENDS)]
+        one = world.members[absent % count]
+        if absent % 2:
+            one = next((m for m in world.members if m.node == world.true.driver), one)
+        if end:
+            world.heal(end, one)
             world.come_to_rest()
+        if end in ("gone", "hung"):
             world.check_rest()
+        elif end == "etcd":
+            world.check_alone()
         world.heal()
         world.come_to_rest()
         world.check_rest()
@@ -662,15 +729,16 @@ def play(count: int, kind: int, absent: int, actions: list[Action]) -> None:
 def wander(seed: int) -> None:
     """A long way at random."""
     dice = random.Random(seed)
+    kinds = dice.choice((ACTIONS, FINE))
     actions = [
-        (dice.choice(ACTIONS), dice.randrange(5), dice.randrange(12))
+        (dice.choice(kinds), dice.randrange(5), dice.randrange(12))
         for _ in range(dice.randrange(10, 150))
     ]
     play(dice.randrange(2, 6), dice.randrange(6), dice.randrange(15), actions)
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(ACTIONS), st.integers(0, 4), st.integers(0, 11)), max_size=50
+    st.tuples(st.sampled_from((*ACTIONS, *FINE)), st.integers(0, 4), st.integers(0, 11)), max_size=50
 )
 
 
