@@ -281,10 +281,11 @@ def batches(members: Mapping[str, tuple[str, ...]], policy: Policy) -> tuple[tup
 
 
 def _checked(view: View, rollout: Rollout, waited_s: float) -> Rollout | None:
-    words = {node: word for node in view.present if (word := view.word(node)) is not None}
-    for node, word in sorted(words.items()):
-        if word.says is Says.REFUSES:
+    for node in sorted(view.words):  # also of one that has gone away since
+        word = view.word(node)
+        if word is not None and word.says is Says.REFUSES:
             return replace(rollout, phase=Phase.REFUSED, reason=f"{node}: {word.reason}")
+    words = {node: said for node in view.present if (said := view.word(node)) is not None}
     silent = view.present.keys() - words.keys()
     if (silent and waited_s < rollout.policy.vote_s) or view.is_paused:
         return None

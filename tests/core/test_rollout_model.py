@@ -554,9 +554,9 @@ class World:
         elif name == "commit":
             edit = self.true.head + 1
             self.commit(self.made[self.true.head].edits | {edit})
-            if number % 3 == 0:
+            if number % 5 == 0:
                 member.cannot_run.add(edit)
-            elif number % 3 == 1:
+            elif number % 5 == 1:
                 member.refuses.add(edit)
         elif name == "undo" and self.true.head > 1:
             undone = 2 + number % (self.true.head - 1)
@@ -678,7 +678,6 @@ class World:
                 continue
             assert member.placed == true.stable, f"{member.node} has {member.placed}: {true}"
             assert not member.is_open, f"{member.node} still waits: {member.stand}"
-            assert member.outcome is Outcome.HEALTHY
             most = self.good + 2 * self.bad + 2 * member.mishaps
             assert member.moves <= most, f"{member.node} moved {member.moves} times, not {most}"
 
@@ -689,8 +688,8 @@ ACTIONS = (
     "sick", "lost reply", "lease", "etcd", "pause", "abort", "ask",
 )  # fmt: skip
 FINE = (
-    *("step",) * 14, *("hear",) * 8, *("reload",) * 5, *("time",) * 2, "commit", "crash", "start",
-    "start", "sick", "lost reply", "cut", "link", "link", "stuck", "etcd", "etcd", "go on",
+    *("step",) * 20, *("hear",) * 10, *("reload",) * 8, *("time",) * 2, *("go on",) * 2,
+    *("link",) * 3, *("start",) * 3, "commit", "crash", "crash", "sick", "lost reply", "cut",
 )  # fmt: skip
 """One thing after another, each by itself."""
 POLICIES = (
@@ -730,11 +729,13 @@ def wander(seed: int) -> None:
     """A long way at random."""
     dice = random.Random(seed)
     kinds = dice.choice((ACTIONS, FINE))
-    actions = [
+    actions: list[Action] = [("commit", 0, dice.randrange(12))] * (kinds is FINE)
+    actions += [("go on", 0, 0)] * (kinds is FINE) * dice.randrange(6)
+    actions += [
         (dice.choice(kinds), dice.randrange(5), dice.randrange(12))
         for _ in range(dice.randrange(10, 150))
     ]
-    play(dice.randrange(2, 6), dice.randrange(6), dice.randrange(15), actions)
+    play(dice.choice((2, 2, 3, 3, 4, 5)), dice.randrange(6), dice.randrange(15), actions)
 
 
 STEPS = st.lists(
