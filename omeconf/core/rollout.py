@@ -428,6 +428,10 @@ def duty(
             return Duty(Do.GO_BACK, stand.word)  # it was to, and something came between
     if rollout is None or rollout.has_ended:
         return _catch_up(view, placed, obstacle)
+    if stand is not None and stand.is_open and not stand.rollout:
+        caught = _catch_up(view, placed, obstacle)  # it had begun to
+        if caught.do is not Do.NOTHING:
+            return caught
     word = view.word(node)
     has_more = stand is not None and stand.rollout == rollout.id and not stand.is_open
     if stand is not None and has_more and word != stand.word:

@@ -167,6 +167,9 @@ class World(Group):
         anything up, and rollouts are paused; "etcd": etcd is away.
         """
         self.is_away = end == "etcd"
+        for member in self.members:
+            while member.turn is not None and member.is_up and not member.is_hung:
+                self.run(member)  # what it has decided before is not counted
         self.all_are_well = end in ("", "gone")
         self.put(is_paused=end == "stuck")
         for member in self.members:
