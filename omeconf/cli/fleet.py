@@ -26,6 +26,8 @@ LOOK_EVERY_S = 0.3
 FAILED = ("reverted", "refused")
 """Phases in which a rollout ends that is not confirmed."""
 ENDED = ("confirmed", *FAILED)
+PAST = ("accepts", "reverted")
+"""What a member has said that is of no interest once its rollout has ended."""
 TAKEN_BACK = 5
 """The exit status of --wait then; see cli/base.py."""
 WIDE = ("STATE",)
@@ -61,7 +63,7 @@ def status(socket_path: Path, *, as_json: bool) -> None:
         click.echo()
         show_table(
             ("NODE", "", "ENGINE", "DISK", "RUNNING", "HEALTHY", "STATE"),
-            map(_row, found["members"]),
+            [_row(each, found["rollout"]) for each in found["members"]],
             wide=WIDE,
         )
     sys.exit(not _is_well(found))
@@ -108,12 +110,14 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
 
 
-def _row(member: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(member: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> tuple[str, ...]:
     there = "present" if member["present"] else click.style("away", fg="red")
     disk = str(member.get("disk") or "-")
     if member.get("confirmed") is False:
         disk += "*"
     said, skipped = member["says"], member["skipped"]
+    if said and rollout and rollout["phase"] in ENDED and said["says"] in PAST:
+        said = None
     parts = [click.style(each, fg="red") for each in _troubles(member)]
     if said:
         why = f": {said['reason']}" if said["reason"] else ""
