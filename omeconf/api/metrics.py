@@ -132,7 +132,7 @@ class _Fleet:
         yield GaugeMetricFamily(
             "omeconf_fleet_state",
             "1 while this member goes with its group.",
-            value=float(found["state"] == "ok"),
+            value=float(found["state"] in ("ok", "slow")),
         )
         present = sum(each["present"] for each in found["members"])
         members = GaugeMetricFamily(

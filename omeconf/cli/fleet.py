@@ -26,6 +26,8 @@ LOOK_EVERY_S = 0.3
 FAILED = ("reverted", "refused")
 """Phases in which a rollout ends that is not confirmed."""
 ENDED = ("confirmed", *FAILED)
+WELL = {"ok": "green", "slow": "yellow"}
+"""States in which a member goes with its group, and their colours; slow: etcd answers so."""
 PAST = ("accepts", "reverted")
 """What a member has said that is of no interest once its rollout has ended."""
 TAKEN_BACK = 5
@@ -72,7 +74,7 @@ def status(socket_path: Path, *, as_json: bool) -> None:
 def _is_well(found: Mapping[str, Any]) -> bool:
     rollout, members = found["rollout"], found["members"]
     return (
-        found["state"] == "ok"
+        found["state"] in WELL
         and (rollout is None or rollout["phase"] not in FAILED)
         and all(each["present"] and not _troubles(each) for each in members)
     )
@@ -80,9 +82,8 @@ def _is_well(found: Mapping[str, Any]) -> bool:
 
 def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What stands above the table."""
-    is_ok = found["state"] == "ok"
     trouble = f": {found['trouble']}" if found["trouble"] else ""
-    state = click.style(f"{found['state']}{trouble}", fg="green" if is_ok else "red")
+    state = click.style(f"{found['state']}{trouble}", fg=WELL.get(found["state"], "red"))
     yield "group", f"{click.style(found['group'], bold=True)}, this member is {found['node']}"
     yield "etcd", f"{found['endpoint']} {state}"
     yield "driver", found["driver"] or click.style("none", fg="red")

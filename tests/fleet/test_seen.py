@@ -17,6 +17,7 @@ import pytest
 
 from omeconf.api.openapi import describe
 from omeconf.cli import offers
+from omeconf.cli.fleet import WELL
 from omeconf.client import Client
 from tests.support import schema
 from tests.support.api import LISTENING, OWN, ROLES, SECRET, basic
@@ -121,7 +122,7 @@ class Group:
                 is_quiet = rollout is None or rollout["phase"] == "confirmed"
                 there = [member for member in members if member["present"]]
                 is_quiet &= not any(member.get("trouble") for member in members)
-                if each["state"] != "ok" or len(there) < len(self.daemons) or not is_quiet:
+                if each["state"] not in WELL or len(there) < len(self.daemons) or not is_quiet:
                     return 0
             return numbers.pop() or 0 if len(numbers) == 1 else 0
 
@@ -159,7 +160,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
 @pytest.fixture
 def group(started: Group) -> Group:
     """The group with one confirmed revision on all disks, whatever a test before has left."""
-    wait_for(lambda: started.standing()["state"] == "ok", "etcd")
+    wait_for(lambda: started.standing()["state"] in WELL, "etcd")
     if started.standing()["paused"]:
         assert started.post("resume").status == 200
     if (found := started.standing())["head"] != found["confirmed"]:
