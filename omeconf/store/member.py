@@ -161,8 +161,7 @@ class Member(Repository):
             return Lineage.OTHER
         newest = self.history.head()
         if newest is None or newest.number < head.number:
-            is_known = newest is None or self._is_there(newest)
-            return Lineage.BEHIND if is_known else Lineage.FORKED
+            return Lineage.BEHIND  # or forked, see `goes_on`
         if newest.number == head.number:
             return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
         try:
@@ -171,10 +170,13 @@ class Member(Repository):
             is_ours = False
         return Lineage.AHEAD if is_ours else Lineage.FORKED
 
-    def _is_there(self, revision: Revision) -> bool:
-        """Whether a revision of ours is the group's; one that was pruned there may have been."""
-        found = self.group.identity(revision.number)
-        return found == revision.identity or (not found and revision.number < self.group.oldest())
+    def goes_on(self, newest: Revision, records: Sequence[Record]) -> bool:
+        """Whether the group's revisions from our newest on go on from it; one that was pruned
+        there may have been the same.
+        """
+        found = {record.revision.number: record.revision.identity for record in records}
+        oldest = min(found, default=newest.number)
+        return found.get(newest.number) == newest.identity or newest.number < oldest
 
     def found(self) -> bool:
         """Begin the group with what is here; not if another was faster.

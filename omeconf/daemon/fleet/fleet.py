@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +39,8 @@ PAUSE_S = 1.0
 """How long a step waits if nothing happens."""
 SHORT_PAUSE_S = 0.2
 """The same while a rollout is under way, or etcd is away."""
+RECORD_S = 2.0
+"""While a rollout is under way it is put on record no more often how a member is."""
 SLOW_S = 1.0
 """An etcd that takes longer for an answer is called slow."""
 LOOK_S = 10.0
@@ -86,7 +88,7 @@ class Fleet:
         self.node = node_of(settings)
         self.uid = self._uid()
         """What tells this member from another of the same name."""
-        self.mirror = Mirror(self.group, self.notice)
+        self.mirror = Mirror(self.group, self._heard)
         self._beat = time.monotonic()
         """When the last step began."""
         self.presence = Presence(
@@ -104,6 +106,8 @@ class Fleet:
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.trouble = ""
         """Why it does not go with the group now; "" if it does."""
+        self._recorded = 0.0
+        """When it was put on record how this member is."""
         self._waiting: list[tuple[int, Job]] = []
         """Who waits for a revision to be confirmed."""
         self._shown: tuple[object, ...] = ()
@@ -152,6 +156,16 @@ class Fleet:
             waiting, self._waiting = self._waiting, []
         for _, job in waiting:
             _end(job, State.PENDING)
+
+    def _heard(self, names: Iterable[str] | None = None) -> None:
+        """Something on record is new; names: what, if that is known. What other members say is of
+        interest to the one that drives.
+        """
+        own = f"/{self.node}"
+        if names is None or self.mirror.text("driver") == self.node or any(
+            not name.startswith(("words/", "members/")) or name.endswith(own) for name in names
+        ):  # fmt: skip
+            self.notice()
 
     def notice(self) -> None:
         """Something is new: take a step."""
@@ -208,15 +222,15 @@ class Fleet:
             return True
         if self.trouble:
             return False
-        self._put_on_record()
         self._answer()
         if self.presence.is_taken:
             return False
         if self._is_restored():
             return True
-        if self.part.step():
+        if self.part.step() or self.drive.step():
             return True
-        return self.drive.step()
+        self._put_on_record()
+        return False
 
     def _is_look_due(self) -> bool:
         every = min(LOOK_S, self.presence.lease_s / 3) if self.part.is_open else LOOK_S
@@ -266,7 +280,9 @@ class Fleet:
             local.do(lambda: self._join(group_id, records))
         elif found is Lineage.BEHIND:
             own = member.history.head()
-            records = list(self.group.since(own.number if own else 0))
+            records = list(self.group.since(max(own.number - 1, 0) if own else 0))
+            if own is not None and not member.goes_on(own, records):
+                return self._go_together(Lineage.FORKED, group_id, head)
             local.do(lambda: local.learn(records))
         elif found is Lineage.AHEAD and head is not None:
             self._heal(head)
@@ -327,9 +343,14 @@ class Fleet:
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
+        rollout = self.mirror.view().rollout
+        is_under_way = rollout is not None and not rollout.has_ended
+        if is_under_way and time.monotonic() - self._recorded < RECORD_S:
+            return  # all members hear of it: once a rollout is enough
         name, text = f"members/{self.node}", json.dumps(self.own())
         if self.mirror.text(name) != text and self.presence.is_kept:
             put = Put(self.group.key(name), text.encode())
+            self._recorded = time.monotonic()
             done = self.group.etcd.transact([self.mirror.unchanged(name)], [put])
             if done.is_done:
                 self.mirror.wrote(done.revision)
@@ -384,8 +405,11 @@ class Fleet:
         view = self.mirror.view()
         rollout = view.rollout
         first = min(number for number, _ in waiting)
-        newer = self.local.member.history.newest(limit=1000)
-        undone = {n: r.message for r in newer if r.number > first for n in r.reverts}
+        history = self.local.member.history
+        newest = history.head()
+        count = newest.number - first if newest is not None else 0
+        newer = history.newest(limit=count) if count > 0 else []
+        undone = {n: r.message for r in newer for n in r.reverts}
         for number, job in waiting:
             state, said = None, ""
             if number in undone:
