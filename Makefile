@@ -10,8 +10,8 @@ WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
 CONSOLE := console/node_modules/.ready
 
-.PHONY: run test test-console test-long test-systemd torture check console console-check man bench bench-check
-.PHONY: format clean
+.PHONY: run test test-console test-fleet test-long test-systemd torture check console console-check
+.PHONY: man bench bench-check format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -20,11 +20,14 @@ run: $(READY)  ## start the daemon on a copy of the example
 		--socket .run/omeconf.sock $(if $(LISTEN),--listen $(LISTEN)) --show-token .run/Server.xml
 
 test: $(READY)  ## the tests, in less than two minutes
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture and not systemd and not console"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not long and not torture and not systemd and not console and not fleet"
 
 test-console: $(READY) $(CONSOLE)  ## the console in Chromium: needs npm, and chromium of the system
 	@$(BIN)/pip install -q --disable-pip-version-check --group console
 	@$(BIN)/pytest -q -n 2 -m console tests/console
+
+test-fleet: $(READY)  ## clusters of etcd, killed and paused: needs etcd and etcdctl
+	@$(BIN)/pytest -q -n 2 -m fleet tests/fleet
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long

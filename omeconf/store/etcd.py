@@ -11,8 +11,11 @@ Rules:
 Facts, tried with etcd 3.4.23: a transaction has at most 128 operations (--max-txn-ops) and 1.5 MB
 (--max-request-bytes). 100 keys of 512 KB are read in one answer of 70 MB in 1.3 s; we read them in
 pages. The gateway does not take the common name of a client certificate for a user: with
-authentication on and no token, a request with a certificate is refused ("user name is empty"), so
-a user and password are needed besides. Leases, the status and alarms ask for no right at all.
+--client-cert-auth and passwords on, every request with a certificate that has a common name is
+refused (400, "CommonName of client sending a request against gateway will be ignored and not used
+as expected"), even with a token; one with an empty subject is accepted, beside user and password.
+Leases but for their keys, the status and alarms ask for no right at all. A restored snapshot has
+the cluster's old id if members and --initial-cluster-token are as before: its revisions go back.
 """
 
 from __future__ import annotations
@@ -37,9 +40,8 @@ from omeconf.store.etcd_http import (
     Http,
     Problem,
     Stream,
+    answered,
     away,
-    parsed,
-    problem_of,
 )
 from omeconf.store.etcd_values import (
     Batch,
@@ -220,7 +222,7 @@ class Etcd:
         return self._ask("/maintenance/status", {}, _status, needs_leader=False)
 
     def close(self) -> None:
-        """Close all connections; calls that wait for a leader end."""
+        """Close all connections but those of watches; calls that wait for a leader end."""
         self._closed.set()
         self._http.close()
 
@@ -277,14 +279,12 @@ class Etcd:
                 f"{endpoint}/v3{path}", body, _headers(token, needs_leader=needs_leader),
                 connect_s=connect_s, whole_s=max(deadline - time.monotonic(), 0.001),
             )  # fmt: skip
-            form = parsed(content)
-            if status == 200 and isinstance(form, dict) and "error" not in form:
-                return form
-            problem = problem_of(form, status)
-            if problem.is_of_token and self.user and not is_again:
-                self.forget(token)
-                continue
-            raise self.told(problem, endpoint)
+            found = answered(status, content)
+            if not isinstance(found, Problem):
+                return found
+            if not (found.is_of_token and self.user) or is_again:
+                raise self.told(found, endpoint)
+            self.forget(token)
         raise AssertionError
 
     def stream(self, endpoint: str, path: str, body: Mapping[str, Any], token: str) -> Stream:
@@ -304,6 +304,11 @@ class Etcd:
         if "has been compacted" in message:
             return Compacted(f"{endpoint}: {message}", revision=0)
         if problem.is_of_access:
+            if "CommonName" in message:
+                return GroupRefused(
+                    f"{endpoint}: etcd with passwords takes no client certificate that has a common"
+                    " name: make one with an empty subject"
+                )
             who = f'user "{self.user}"' if self.user else "no user"
             return GroupRefused(
                 f"{endpoint}: etcd refuses {who}: {message}: check the user, the password and"
@@ -348,13 +353,12 @@ class Etcd:
                 f"{endpoint}/v3/auth/authenticate", body, NEEDS_LEADER,
                 connect_s=limit_s, whole_s=limit_s,
             )  # fmt: skip
-            form = parsed(content)
-            if status == 200 and isinstance(form, dict) and "error" not in form:
-                return text(form, "token")
-            problem = problem_of(form, status)
-            if "authentication is not enabled" in problem.message:
+            found = answered(status, content)
+            if not isinstance(found, Problem):
+                return text(found, "token")
+            if "authentication is not enabled" in found.message:
                 return ""
-            raise self.told(problem, endpoint)
+            raise self.told(found, endpoint)
         except Failed as failed:
             reason = f"does not authenticate: {failed.reason}"
             raise Failed(reason, is_undone=True, is_passing=failed.is_passing) from failed

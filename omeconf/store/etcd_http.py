@@ -9,6 +9,7 @@ has not had a leader since it started accepts connections and answers nothing at
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import ssl
 import time
@@ -19,7 +20,7 @@ from typing import Any
 
 import httpx2
 
-from omeconf.errors import GroupAway, GroupRefused
+from omeconf.errors import GroupAway, GroupRefused, Unwritable
 from omeconf.store.etcd_values import number, text
 
 NEEDS_LEADER = {"Grpc-Metadata-hasleader": "true"}
@@ -39,19 +40,24 @@ UNDONE = (
     "future revision", "learner",
 )  # fmt: skip
 """Said before anything is proposed to the group, so that a write has certainly not been done."""
-AWAY_CODES = (1, 4, 13, 14)
-"""Cancelled, DeadlineExceeded, Internal, Unavailable."""
+DECIDED = (3, 5, 6, 7, 8, 9, 11, 12, 16)
+"""Codes with which a request is refused for what it is; any other may come after it was done."""
 
 
 class Failed(Exception):
     """An endpoint did not do what it was asked for, and another one may."""
 
-    def __init__(self, reason: str, *, is_undone: bool, is_passing: bool = False) -> None:
-        """is_undone: certainly nothing was done; is_passing: it may pass within seconds."""
+    def __init__(
+        self, reason: str, *, is_undone: bool, is_passing: bool = False, is_refused: bool = False
+    ) -> None:
+        """is_undone: certainly nothing was done; is_passing: it may pass within seconds;
+        is_refused: one side does not accept the other's certificate.
+        """
         super().__init__(reason)
         self.reason = reason
         self.is_undone = is_undone
         self.is_passing = is_passing
+        self.is_refused = is_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +81,15 @@ class Problem:
     @property
     def is_of_access(self) -> bool:
         """Whether we may not do that."""
-        return self.code in (7, 16) or self.is_of_token or "authentication failed" in self.message
+        words = ("authentication failed", "CommonName of client")
+        return (
+            self.code in (7, 16) or self.is_of_token or any(each in self.message for each in words)
+        )
 
     @property
     def is_of_member(self) -> bool:
         """Whether it is the state of the member that answered, and another one may do it."""
-        return self.code in AWAY_CODES or any(each in self.message for each in UNDONE)
+        return self.code not in DECIDED or any(each in self.message for each in UNDONE)
 
     def failed(self) -> Failed:
         """As that of an endpoint."""
@@ -88,10 +97,22 @@ class Problem:
         return Failed(self.message, is_undone=is_undone, is_passing=True)
 
 
-def problem_of(form: object, status: int = 0) -> Problem:
-    """The error in an answer, in whichever form it is."""
+def answered(status: int, content: bytes) -> dict[str, Any] | Problem:
+    """What an endpoint answered, or the error in it, in whichever form it is."""
+    try:
+        form = json.loads(content)
+    except ValueError:
+        form = None
     if not isinstance(form, dict):
-        return Problem(f"answers {status}, and not as etcd does", 14)
+        words = content[:200].decode(errors="replace").strip()
+        return Problem(
+            f"answers {status}, and not as etcd does: {words}", 3 if 400 <= status < 500 else 14
+        )
+    return form if status == 200 and "error" not in form else problem_of(form, status)
+
+
+def problem_of(form: Mapping[str, Any], status: int = 0) -> Problem:
+    """The error that an answer is."""
     found = form["error"] if isinstance(form.get("error"), dict) else form
     message = text(found, "message") or text(found, "error") or f"answers {status}"
     try:
@@ -101,11 +122,13 @@ def problem_of(form: object, status: int = 0) -> Problem:
     return Problem(message.rpartition("desc = ")[2].removeprefix("etcdserver: "), code)
 
 
-def away(failures: Mapping[str, Failed], *, is_unknown: bool = False) -> GroupAway:
+def away(failures: Mapping[str, Failed], *, is_unknown: bool = False) -> Unwritable:
     """The error for endpoints that all failed."""
     told = "; ".join(f"{endpoint}: {failed.reason}" for endpoint, failed in failures.items())
     if is_unknown:
         return GroupAway(f"etcd may or may not have done it: {told}", is_unknown=True)
+    if any(failed.is_refused for failed in failures.values()):
+        return GroupRefused(f"no etcd can be asked: {told}")
     return GroupAway(
         f"no etcd of the group does its work: {told}: check that most of its members run and reach"
         " each other (`etcdctl endpoint status --cluster`)"
@@ -117,19 +140,20 @@ class Http:
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each request
         self._client = self._new_client()
 
     def post(
         self, url: str, body: Mapping[str, Any], headers: Mapping[str, str], *,
         connect_s: float, whole_s: float,
     ) -> tuple[int, bytes]:  # fmt: skip
-        """Status and body of an answer that came within whole_s. Raises Failed, GroupRefused."""
+        """Status and body of an answer that came within whole_s. Raises Failed."""
         deadline = time.monotonic() + whole_s
         limits = httpx2.Timeout(whole_s, connect=connect_s, pool=connect_s)
         content = json.dumps(body).encode()
         parts: list[bytes] = []
         with (
-            _translated(url),
+            _translated(),
             self._client.stream(
                 "POST", url, content=content, headers=headers, timeout=limits
             ) as answer,
@@ -177,9 +201,9 @@ class Stream:
         """Whether nobody wants more of it."""
 
     def lines(self) -> Iterator[bytes]:
-        """Lines as they come; for one thread. Raises Failed, GroupRefused."""
+        """Lines as they come; for one thread. Raises Failed."""
         with (
-            _translated(self._url),
+            _translated(),
             self._client,
             self._client.stream(
                 "POST", self._url, content=self._content, headers=self._headers,
@@ -214,9 +238,6 @@ class Stream:
 class _translated:  # noqa: N801 - read as a word of a with statement
     """Turns errors of the library into ours."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -224,9 +245,10 @@ class _translated:  # noqa: N801 - read as a word of a with statement
             return
         refused = _tls_reason(error)
         if refused:
-            host = "/".join(self._url.split("/")[:3])
-            raise GroupRefused(
-                f"{host}: TLS failed: {refused}: check the certificates of both sides and the CA"
+            raise Failed(
+                f"TLS failed: {refused}: check the certificates of both sides and the CA",
+                is_undone=True,
+                is_refused=True,
             ) from error
         is_unsent = isinstance(
             error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout
@@ -243,15 +265,9 @@ def _tls_reason(error: BaseException | None) -> str:
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return error.verify_message
-        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+        if isinstance(error, ssl.SSLError) and any(
+            word in (error.reason or "") for word in ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE")
+        ):
             return (error.reason or "").lower().replace("_", " ")
         error = error.__cause__ or error.__context__
     return ""
-
-
-def parsed(content: bytes) -> object:
-    """An answer's JSON; None if it is none."""
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from omeconf.errors import Compacted, OmeconfError
-from omeconf.store.etcd_http import Failed, Problem, Stream, away, parsed, problem_of
+from omeconf.store.etcd_http import Failed, Problem, Stream, answered, away, problem_of
 from omeconf.store.etcd_values import Batch, batch, below, inner, number, text
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Watch:
                 self._begin(endpoint, time.monotonic() + share_s)
             except Failed as failed:
                 failures[endpoint] = failed
+            except (TypeError, ValueError) as error:
+                failures[endpoint] = Failed(f"answers oddly: {error}", is_undone=True)
             else:
                 self.endpoint = self._etcd.endpoint = endpoint
                 return self
@@ -149,7 +151,7 @@ class Watch:
     def _take(self, source: _Source, deadline: float | None) -> dict[str, Any] | None:
         """The next message; None if the watch is closed, or the member said that it is fine.
 
-        Raises Failed, GroupRefused; with a deadline if there is none by then.
+        Raises Failed; with a deadline if there is none by then.
         """
         with self._changed:
             while not self._is_closed:
@@ -232,6 +234,8 @@ class _Source:
             self._add(Failed("ended the watch", is_undone=True))
         except (Failed, OmeconfError) as error:
             self._add(error)
+        except TypeError as error:
+            self._add(Failed(f"answers oddly: {error}", is_undone=True))
 
     def _add(self, message: dict[str, Any] | Exception) -> None:
         with self._changed:
@@ -243,11 +247,10 @@ class _Source:
 
 def _result(line: bytes) -> dict[str, Any]:
     """What a line of a stream has. Raises Failed."""
-    form = parsed(line)
-    if isinstance(form, dict) and isinstance(form.get("result"), dict):
-        found: dict[str, Any] = form["result"]
-        return found
-    raise Failed(problem_of(form).message, is_undone=True, is_passing=True)
+    form = answered(200, line)
+    if isinstance(form, Problem):
+        raise Failed(form.message, is_undone=True, is_passing=True)
+    return inner(form, "result")
 
 
 def _cancelled(message: dict[str, Any]) -> Problem:

@@ -1,0 +1,1 @@
+"""Groups on real clusters of etcd; run by `make test-fleet`."""
