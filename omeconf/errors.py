@@ -106,7 +106,9 @@ class GroupAway(Unwritable):
     """No etcd of the group answers in time, or those that do have no leader."""
 
     def __init__(self, message: str, *, is_unknown: bool = False) -> None:
-        """is_unknown: a write was sent and not answered, so it may have been carried out."""
+        """is_unknown: a write was sent and not answered, and may have been carried out, or be
+        carried out later.
+        """
         super().__init__(message)
         self.is_unknown = is_unknown
 

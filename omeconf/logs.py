@@ -76,7 +76,6 @@ def begin(form: Format, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [lines if stream is not None else Behind(lines)]
     root.setLevel(logging.INFO)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each request
 
 
 class Line(logging.Formatter):

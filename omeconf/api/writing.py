@@ -23,7 +23,8 @@ from omeconf.core.rules import unaddressable
 from omeconf.core.violation import Violation
 from omeconf.daemon.confirm import LONGEST_S
 from omeconf.daemon.jobs import Job, State
-from omeconf.daemon.service import Committed, Previewed, Service
+from omeconf.daemon.results import Committed, Previewed
+from omeconf.daemon.service import Service
 from omeconf.errors import Refused
 from omeconf.store.repository import Head, Precondition
 

@@ -371,6 +371,10 @@ class Stand:
         """Whether it runs what may still be taken back."""
         return self.word.says in (Says.ACCEPTS, Says.HEALTHY)
 
+    def is_of(self, rollout: Rollout) -> bool:
+        """Whether it is of this one: an etcd that was restored counts some ids twice."""
+        return self.rollout == rollout.id and self.target == rollout.target
+
 
 class Outcome(enum.StrEnum):
     """What has come of making the engine run what lies on disk."""
@@ -425,9 +429,11 @@ def duty(
     if rollout is None or rollout.has_ended:
         return _catch_up(view, placed, obstacle)
     word = view.word(node)
-    has_more = stand is not None and stand.rollout == rollout.id and not stand.is_open
-    if stand is not None and has_more and word != stand.word:
-        return Duty(Do.SAY, stand.word)
+    if stand is not None and stand.is_of(rollout) and not stand.is_open:
+        if placed == stand.target != stand.back:
+            return Duty(Do.GO_BACK, stand.word)  # it could not when it tried
+        if word != stand.word:
+            return Duty(Do.SAY, stand.word)
     if rollout.phase is Phase.CHECKING:
         caught = _catch_up(view, placed, obstacle)
         if caught.do is not Do.NOTHING or (not obstacle and outcome is Outcome.RUNNING):
@@ -453,7 +459,7 @@ def _on_trial(view: View, stand: Stand, outcome: Outcome, output: str) -> Duty:
             return Duty(Do.GO_BACK, Word(0, Says.FAILED, output))
         is_there = outcome is Outcome.HEALTHY or stand.target != view.stable
         return Duty(Do.KEEP) if is_there else Duty()
-    if rollout is None or rollout.id != number:
+    if rollout is None or not stand.is_of(rollout):
         return Duty(Do.KEEP) if view.stable == stand.target else Duty(Do.CATCH_UP)
     if rollout.phase is Phase.CONFIRMED:
         return Duty(Do.KEEP)

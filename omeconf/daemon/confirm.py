@@ -12,12 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omeconf.core.revision import ASKED, Origin
+from omeconf.core.revision import ASKED, Origin, Revision
 from omeconf.daemon.events import Events
 from omeconf.errors import BadBody, Conflict, Unwritable
 from omeconf.store.history import WAY_BACK, History
@@ -51,6 +51,8 @@ class Armed:
     boot_deadline: float
     """By the clock of the boot in which it was armed, in seconds."""
     boot_id: str
+    identities: tuple[str, ...] | None = None
+    """The revisions it is about, where others make some, too; None: all since."""
 
     @classmethod
     def after(cls, seconds: float, since: int, clocks: Clocks) -> Armed:
@@ -60,7 +62,11 @@ class Armed:
     @classmethod
     def parse(cls, text: str | None) -> Armed | None:
         """From the note; None if nothing is armed."""
-        return cls(**json.loads(text)) if text else None
+        if not text:
+            return None
+        found = json.loads(text)
+        of = found.pop("identities", None)
+        return cls(**found, identities=None if of is None else tuple(of))
 
     def __str__(self) -> str:
         return json.dumps(asdict(self))
@@ -93,11 +99,13 @@ class Confirmation:
         self.clocks = clocks
         self.wake = wake
         self.armed: Armed | None = None
+        self.is_shared = False
+        """Whether others make revisions of this history, too: those are not taken back."""
         self._alarm: threading.Timer | None = None
 
     def load(self) -> None:
         """At the start: what was armed before, unless its commit never came about."""
-        armed = Armed.parse(self.history.note(NOTE))
+        armed = self.armed = Armed.parse(self.history.note(NOTE))
         if armed is not None and not self.to_take_back(armed.since):
             self.close_if_possible()
         else:
@@ -111,8 +119,18 @@ class Confirmation:
         if not 0 < seconds <= LONGEST_S:
             raise BadBody(f"a deadline is more than 0 and at most {LONGEST_S:.0f} seconds away")
         before = self.armed
-        self.arm(Armed.after(seconds, before.since if before else number, self.clocks))
+        armed = Armed.after(seconds, before.since if before else number, self.clocks)
+        if self.is_shared:
+            known = before.identities if before else None
+            armed = replace(armed, identities=known or ())
+        self.arm(armed)
         return before
+
+    def announce(self, revision: Revision) -> None:
+        """A revision is about to be made here that has to be confirmed. Raises Unwritable."""
+        if self.armed is not None and self.armed.identities is not None:
+            known = (*self.armed.identities, revision.identity)
+            self.arm(replace(self.armed, identities=known))
 
     def arm(self, armed: Armed | None) -> None:
         """Put the way back on disk, or take it away. Raises Unwritable; then it is as before."""
@@ -160,11 +178,13 @@ class Confirmation:
     def to_take_back(self, since: int) -> list[int]:
         """Revisions after one that were asked for, and are not taken back yet."""
         newer = [r for r in self.history.newest(limit=1000) if r.number > since]
+        only = self.armed.identities if self.armed is not None else None
         gone = {number for revision in newer for number in revision.reverts}
         return sorted(
             r.number
             for r in newer
             if r.number not in gone
+            and (only is None or r.identity in only)
             and (r.origin in ASKED or (r.origin is Origin.ROLLBACK and not r.reverts))
         )
 

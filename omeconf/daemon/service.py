@@ -12,16 +12,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, ParamSpec, TypeVar
 
-from omeconf.core.check import Checked
 from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import ASKED, Origin, Revision
-from omeconf.core.violation import Violation
 from omeconf.daemon import audit, summaries, views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
@@ -29,6 +26,7 @@ from omeconf.daemon.events import Events
 from omeconf.daemon.grouped import Group
 from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.daemon.orphans import Orphans
+from omeconf.daemon.results import Committed, Previewed, previewed
 from omeconf.daemon.running import Running
 from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.logs import fields
@@ -47,35 +45,6 @@ PRUNE_EVERY = 10
 
 MOST_CHANGES = 100
 """So many changes an event names; the revision has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What came of a commit."""
-
-    head: Head
-    """The new revision; the old one if nothing changed."""
-    changes: tuple[Change, ...]
-    job: Job | None
-    """The reload that makes the engine run it; None if nothing has to restart."""
-    advice: tuple[Violation, ...] = ()
-    """What works as written, but probably not as meant, in what was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Previewed:
-    """What would come of a commit."""
-
-    base: Head
-    head: Head
-    """As it would be; the revision is that of the base."""
-    changes: tuple[Change, ...]
-    plan: Plan
-
-    @property
-    def advice(self) -> tuple[Violation, ...]:
-        """What would work as written, but probably not as meant, in what was changed."""
-        return self.head.checked.advice_since(self.base.checked)
 
 
 class Service:
@@ -318,7 +287,7 @@ class Service:
     ) -> Previewed:
         """What a commit would give and restart, without making it. Raises as it would."""
         head = self._would_be_on(confirm_s)
-        return _previewed(head, self.repository.preview(edits, precondition))
+        return previewed(head, self.repository.preview(edits, precondition))
 
     def preview_put(
         self,
@@ -334,12 +303,12 @@ class Service:
             precondition(head)
         checked = self.repository.put_on(head, file, data)
         self.repository.judge(checked, head.checked)
-        return _previewed(head, checked)
+        return previewed(head, checked)
 
     def preview_rollback(self, number: int, *, confirm_s: float | None = None) -> Previewed:
         """What a rollback would give and restart, without making it. Raises as it would."""
         head = self._would_be_on(confirm_s)
-        return _previewed(head, self.repository.rolled_back(head, number))
+        return previewed(head, self.repository.rolled_back(head, number))
 
     def _would_be_on(self, confirm_s: float | None) -> Head:
         """The head that a commit would be made on. Raises why there would be none."""
@@ -427,6 +396,11 @@ class Service:
             self._is_arming = False
             if before is None and not confirmation.to_take_back(number):
                 confirmation.close()  # nothing was changed, so there is nothing to confirm
+
+    def announce(self, revision: Revision) -> None:
+        """A revision of the group is about to be made here; on the writer. Raises Unwritable."""
+        if self._is_arming:
+            self.confirmation.announce(revision)
 
     def _wake(self) -> None:
         """On the timer's thread: have the writer look."""
@@ -690,8 +664,3 @@ def _is_same(one: Head, other: Head) -> bool:
     """Whether both are one revision, and nothing that somebody keeps besides."""
     is_one = one.revision.number == other.revision.number
     return is_one and one.checked.snapshot.files == other.checked.snapshot.files
-
-
-def _previewed(base: Head, checked: Checked) -> Previewed:
-    found = changes(base.checked.root, checked.root)
-    return Previewed(base, Head(base.revision, checked), found, plan(found))

@@ -10,7 +10,7 @@ from omeconf.store.repository import Head
 def standing(service: Service) -> str:
     """``revision 12 healthy; 3 virtual hosts, 8 applications``, and what is not as it should be."""
     repository = service.repository
-    head = repository.head
+    head = repository.runs or repository.head
     parts = [f"revision {head.revision.number} {_state(service, head)}; {_counts(head)}"] if (
         head
     ) else ["no valid configuration is known yet"]  # fmt: skip
@@ -25,6 +25,7 @@ def standing(service: Service) -> str:
         repository.obstacle and f"read only: {repository.obstacle}",
         repository.history.trouble and f"history: {repository.history.trouble}",
         service.engine is not None and service.engine.unpublished,
+        _group(service),
         armed and f"waits to be confirmed until {armed['deadline']}",
     ):
         if text:
@@ -64,6 +65,15 @@ def _state(service: Service, head: Head) -> str:
     if reloader.running is None or reloader.running.revision.number != number:
         return "not reloaded"
     return "assumed to run" if service.running.is_assumed else "healthy"
+
+
+def _group(service: Service) -> str:
+    """How it stands with the group that this is a member of; "" if it is of none."""
+    if service.group is None:
+        return ""
+    found = service.group.as_json()
+    why = f": {found['trouble']}" if found["trouble"] else ""
+    return f"group {found['group']}: {found['state']}{why}, revision {found['confirmed']} confirmed"
 
 
 def _counts(head: Head) -> str:

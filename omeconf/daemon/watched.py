@@ -43,7 +43,7 @@ def watcher_of(service: Service, pulse: WatcherPulse) -> Watcher:
 
 
 class Places:
-    """Where the files of head lie, and those of what is on disk and cannot be taken up."""
+    """Where the files lie that should be there, and those that are and cannot be taken up."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -75,9 +75,9 @@ class Places:
         return {"."} | {place or "." for each in self._snapshots() for place in each.folders}
 
     def _snapshots(self) -> Iterator[Snapshot]:
-        head, drift = self.repository.head, self.repository.drift
-        if head is not None:
-            yield head.checked.snapshot
+        disk, drift = self.repository.disk, self.repository.drift
+        if disk is not None:
+            yield disk.checked.snapshot
         if drift is not None:
             yield drift.snapshot
 

@@ -2,10 +2,13 @@
 
 Rules:
 - A call ends within one limit of time, however many endpoints there are. The one that worked last
-  is asked first, then the others in turn; while a new leader is being elected, all of them again.
+  is asked first (after a write that it did not answer, the next one), then the others in turn;
+  while a new leader is being elected, all of them again.
 - A read, and what may be done twice without harm, is repeated at another endpoint. A write is
   repeated only if it has certainly not been done; else it is GroupAway with is_unknown, and the
-  caller finds out.
+  caller finds out. It may even be done later: a leader that was stopped (SIGSTOP) has been seen to
+  carry out a put when it went on, after another leader had put the key anew. So a write that is not
+  to come late has a condition that is false by then, as Compare.unchanged.
 - All calls may come from any thread at any time.
 
 Facts, tried with etcd 3.4.23: a transaction has at most 128 operations (--max-txn-ops) and 1.5 MB
@@ -14,12 +17,15 @@ pages. The gateway does not take the common name of a client certificate for a u
 --client-cert-auth and passwords on, every request with a certificate that has a common name is
 refused (400, "CommonName of client sending a request against gateway will be ignored and not used
 as expected"), even with a token; one with an empty subject is accepted, beside user and password.
-Leases but for their keys, the status and alarms ask for no right at all. A restored snapshot has
-the cluster's old id if members and --initial-cluster-token are as before: its revisions go back.
+Leases but for their keys, the status and alarms ask for no right at all. Without space (NOSPACE)
+puts and new leases are refused; reads and transactions that only delete are not. A restored
+snapshot has the cluster's old id if members and --initial-cluster-token are as before, and its
+revisions go back.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -79,6 +85,8 @@ PAGE_OF_KEYS = 10_000
 """The same without values."""
 PAUSE_S = 0.1
 """Between one round of all endpoints and the next, while there is no leader."""
+ALARM = re.compile(r"alarm:(\w+)")
+"""An alarm among the errors of a status; another one of those is that there is no leader."""
 
 Answer = TypeVar("Answer")
 
@@ -101,7 +109,7 @@ class Etcd:
         self.user = user
         self.timeout_s = timeout_s
         self.endpoint = self.endpoints[0]
-        """The one that worked last."""
+        """The one that is asked first."""
         self._password = password
         self._token: str | None = None
         """None: not known yet; "": etcd asks nobody who he is."""
@@ -217,7 +225,7 @@ class Etcd:
     def status(self) -> dict[str, Any]:
         """How the member that is asked first is: version, db_bytes, used_bytes, leader, alarms.
 
-        leader is 0 while it knows none. Needs no leader.
+        leader is 0 while it knows none; alarms are names, as NOSPACE. Needs no leader.
         """
         return self._ask("/maintenance/status", {}, _status, needs_leader=False)
 
@@ -260,6 +268,7 @@ class Etcd:
                     self.endpoint = endpoint
                     return found
                 if is_write and not failures[endpoint].is_undone:
+                    self.endpoint = order[(index + 1) % len(order)]  # not to hang there again
                     raise away(failures, is_unknown=True)
             is_passing = any(each.is_passing for each in failures.values())
             if not is_passing or time.monotonic() + PAUSE_S >= deadline:
@@ -414,7 +423,7 @@ def _status(answer: dict[str, Any]) -> dict[str, Any]:
         "db_bytes": number(answer, "dbSize"),
         "used_bytes": number(answer, "dbSizeInUse"),
         "leader": number(answer, "leader"),
-        "alarms": tuple(str(each) for each in answer.get("errors") or ()),
+        "alarms": tuple(ALARM.findall(" ".join(map(str, answer.get("errors") or ())))),
     }
 
 

@@ -3,7 +3,9 @@
 Facts of etcd 3.4.23, each seen by asking it: an error is a status of HTTP with the JSON members
 `error`, `message` (the same text) and `code` (of gRPC); in a stream that has begun, `error` is an
 object with `message` and `grpc_code`, as newer releases may have it elsewhere, too. A member that
-has not had a leader since it started accepts connections and answers nothing at all.
+has not had a leader since it started accepts connections and answers nothing at all. One that lost
+it lets a request wait for 7 s (503 "request timed out", or 500 "context deadline exceeded", with
+nothing known), but says 503 "no leader" at once to one that asks for that.
 """
 
 from __future__ import annotations

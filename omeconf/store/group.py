@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ from typing import Any
 
 from omeconf.core.revision import Origin, Revision
 from omeconf.errors import GroupAway, Unwritable
-from omeconf.store.etcd import Compare, Delete, DeleteAll, DeleteRange, Etcd, Item, Keep, Put
+from omeconf.store.etcd import Compare, DeleteAll, DeleteRange, Etcd, Item, Keep, Put
 from omeconf.store.history import COPY_EVERY, Record
 
 log = logging.getLogger(__name__)
@@ -142,19 +141,23 @@ class Group:
 
     # -- writing ---------------------------------------------------------------------------
 
-    def found(self, record: Record) -> bool:
-        """Begin a group with its first revision, which stands for itself; not if there is one."""
-        group_id = secrets.token_hex(8)
-        pointer = Pointer.to(record.revision).encode()
+    def found(self, record: Record, group_id: str, stable: Pointer) -> bool:
+        """Begin a group with a revision that stands for itself; not if there is a group."""
         return self._put(
             record,
             [Compare.absent(self.key("head"))],
             [
                 Put(self.key("id"), group_id.encode()),
-                Put(self.key("head"), pointer),
-                Put(self.key("stable"), pointer),
+                Put(self.key("head"), Pointer.to(record.revision).encode()),
+                Put(self.key("stable"), stable.encode()),
             ],
         )
+
+    def raise_stable(self, known: Pointer, stable: Pointer) -> bool:
+        """Have a newer revision on record as confirmed; False if that was done meanwhile."""
+        key = self.key("stable")
+        compare = Compare.value(key, known.encode())
+        return self.etcd.transact([compare], [Put(key, stable.encode())]).is_done
 
     def commit(self, record: Record, base: Revision) -> bool:
         """Make a revision on top of a base; False if that is not the newest any more.
@@ -230,10 +233,6 @@ class Group:
                 start = self._revision(_number(item.key) + 1)
             if not page.items or page.is_whole:
                 return
-
-    def forget(self, *names: str) -> None:
-        """Remove something that all members watch."""
-        self.etcd.transact((), [Delete(self.key(*names))])
 
     def _revision(self, number: int) -> str:
         return f"{self.root}revisions/{number:012d}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
 from omeconf.store.repository import Head, Made, Repository
 from omeconf.store.sources import Layered
-from omeconf.store.undo import merged, undone_by
+from omeconf.store.undo import merged, undone_by, without
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ DISK, BEFORE = "disk", "disk-before"
 """The marks of the revision that is to be on disk, and of the one that was there before."""
 PLACED, PLACED_BEFORE = "placed", "placed-before"
 """The same of the one that this member takes part with."""
+CONFIRMED = "confirmed"
+"""The mark of the newest revision that is known to have been confirmed by the group."""
 
 
 class Manual(enum.StrEnum):
@@ -94,8 +97,10 @@ class Member(Repository):
         """None until this member has taken up a revision of the group."""
         self.own: Checked | None = None
         """What lies on disk and is kept on this member only; None if that is a revision."""
-        self.is_joined = False
-        """Whether the group was met since the start, and this history is its own."""
+        self.away: Callable[[], str] = str
+        """Why the group cannot be asked now; "" if it can, as far as is known."""
+        self.announce: Callable[[Revision], None] = lambda _: None
+        """Told of each revision before it is committed; may raise Unwritable."""
         self._disk: Head | None = None
 
     @property
@@ -172,18 +177,29 @@ class Member(Repository):
         return found == revision.identity or (not found and revision.number < self.group.oldest())
 
     def found(self) -> bool:
-        """Begin the group with what is here; not if another was faster. Raises NotReady if
-        nothing is here.
+        """Begin the group with what is here; not if another was faster.
+
+        If this member was of it before, etcd has lost it all: it is begun again as the same group.
+        Raises NotReady if nothing is here.
         """
-        if self.history.note(GROUP) is not None:
-            newest = self.history.head()
-            number = newest.number if newest else 0
-        else:
+        own = self.history.note(GROUP)
+        if own is None:
             self.adopt()
-            number = self.view().revision.number
+        number = self.view().revision.number
         if not number:
             raise NotReady("the group is empty, and there is no valid Server.xml here to begin it")
-        return self.group.found(self.history.alone(number))
+        stable = self.history.get(self.history.mark(CONFIRMED) or number)
+        group_id = own or secrets.token_hex(8)
+        return self.group.found(self.history.alone(number), group_id, Pointer.to(stable))
+
+    @property
+    def confirmed(self) -> int:
+        """The newest revision that is known to have been confirmed by the group; 0 if none is."""
+        return self.history.mark(CONFIRMED) or 0
+
+    def note_confirmed(self, number: int) -> None:
+        """Remember that a revision was confirmed. Raises Unwritable."""
+        self.history.set_marks(**{CONFIRMED: number})
 
     def join(self, group_id: str, records: Sequence[Record]) -> None:
         """Take over the group's history in place of ours, which is kept. Raises Unwritable.
@@ -256,7 +272,7 @@ class Member(Repository):
 
     def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
         """As a repository; and it must have met its group."""
-        if not self.is_joined and self.history.note(GROUP) is None:
+        if self.history.note(GROUP) is None:
             raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
         return super().base(wanted, is_fresh=is_fresh)
 
@@ -295,12 +311,25 @@ class Member(Repository):
         )
         files, old = snapshot.files, before.files
         record = Record.of(revision, files, old, snapshot.patches_from(before))
+        self.announce(revision)
         if not self.group.commit(record, base.revision):
             self.catch_up()
             raise Busy(f"another member made revision {number + 1} at the same moment: try again")
         self.learn([record])
         self.head = Head(revision, checked)
         return self.head
+
+    def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
+        """Commit the inverse of some revisions' diffs, however it stands with this member's disk.
+
+        Raises Conflict where newer edits touch the same lines, Busy, and Unwritable.
+        """
+        base, taken_back = self.view(), tuple(sorted(numbers))
+        files = without(self.history, taken_back, base.checked.snapshot.files)
+        if files == base.checked.snapshot.files:
+            return base
+        checked = self._check(files)
+        return self._propose(base, checked, Origin.ROLLBACK, author, message, taken_back)
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
         """As a repository; while head is not on disk, with all other files as head has them."""
@@ -391,6 +420,7 @@ class Member(Repository):
         if self.placed is not None and self.placed.revision == head.revision:
             self.placed = head
         self._disk, self.own = head, None
+        self.drift, self.unrecorded = None, ""
 
     def _rescued(self, new: Snapshot) -> Snapshot:
         """What lies on disk where a revision is to be; what it does not have is kept first."""
@@ -430,6 +460,8 @@ class Member(Repository):
             self._repair(checked, self._disk)
         else:
             try:
+                if why := self.away():
+                    raise Unwritable(f"a manual edit cannot go to the group yet: {why}")
                 self._adopt_for_all(checked, self._disk, author)
             except Unwritable as error:
                 self.unrecorded = str(error)

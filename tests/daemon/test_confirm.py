@@ -12,7 +12,8 @@ from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.daemon.confirm import Armed, Clocks
-from omeconf.daemon.service import Committed, Service
+from omeconf.daemon.results import Committed
+from omeconf.daemon.service import Service
 from omeconf.errors import BadBody, Conflict, Refused
 from omeconf.settings import Hook, Settings
 from omeconf.store.history import History

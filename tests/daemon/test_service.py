@@ -11,7 +11,8 @@ from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.daemon.jobs import State
-from omeconf.daemon.service import Committed, Service
+from omeconf.daemon.results import Committed
+from omeconf.daemon.service import Service
 from omeconf.errors import Drift, Refused, Unwritable
 from omeconf.settings import Health, HistorySettings, Hook, Reload, Settings
 from omeconf.store.history import History

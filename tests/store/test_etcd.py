@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,32 @@ def test_pages(client: Etcd, at: str, monkeypatch: pytest.MonkeyPatch, descendin
     assert found.is_whole
     assert not client.read(at, limit=6, descending=descending).is_whole
     assert len(client.read(at, limit=6, descending=descending).items) == 6
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_change_between_pages(
+    server: EtcdServer, client: Etcd, at: str, monkeypatch: pytest.MonkeyPatch, is_compacted: bool
+) -> None:
+    """What is written between two answers is not seen; if they cannot be of one revision any
+    more, all is read anew.
+    """
+    monkeypatch.setattr(module, "PAGE", 2)
+
+    class Slow(Etcd):
+        """One whom another writer comes before, once, after the first answer."""
+
+        def ask_one(self, *args: Any, **more: Any) -> dict[str, Any]:
+            answer = super().ask_one(*args, **more)
+            if client.get(at + "3") is not None:
+                revision = client.transact((), [Delete(at + "3"), Put(at + "1", b"2")]).revision
+                if is_compacted:
+                    client.compact(revision)
+            return answer
+
+    client.transact((), [Put(f"{at}{number}", b"1") for number in range(4)])
+    found = Slow([server.endpoint]).read(at)
+    values = [each.value for each in found.items]
+    assert values == ([b"1", b"2", b"1"] if is_compacted else [b"1"] * 4)
 
 
 def test_large_values(client: Etcd, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +467,10 @@ def test_full(tmp_path: Path) -> None:
         found = client.get("/a")
         assert found is not None
         assert found.value == b"kept"
-        assert "NOSPACE" in str(client.status()["alarms"])
+        assert client.status()["alarms"] == ("NOSPACE",)
+        with pytest.raises(GroupFull):
+            client.grant(5)
+        assert client.transact((), [DeleteAll("/b")]).is_done
 
 
 def test_passwords(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 PRUNE_EVERY_S = 600.0
 """How often the group's old revisions are looked at."""
+AGAIN_S = 10.0
+"""How long to wait before a rollout that changes nothing, and failed, is tried again."""
+NOTHING = "nothing to take back"
+TAKEN_BACK = "taken back by revision"
 OWN = "omeconf"
 """The author of what is done without being asked."""
 
@@ -40,6 +44,7 @@ class Drive:
         self.presence = presence
         self._seen: tuple[int, Mapping[str, Word]] = (0, {})
         """Rollout and words as they were last time."""
+        self._present: set[str] = set()
         self._rollout_since = self._words_since = 0.0
         self._prune_due = 0.0
 
@@ -86,17 +91,37 @@ class Drive:
         if rollout is not None and rollout.phase is not Phase.CONFIRMED and not rollout.settled:
             return self._write(replace(rollout, settled=self._settle(rollout)), view)
         if self.local.service.settings.fleet.rollout == "auto":
-            found = begin(view, self.policy)
+            found = begin(view, self.policy, is_asked=self._is_again(rollout, now))
             if found is not None:
                 return self._write(found, view)
         self._prune(view.stable)
         return False
 
+    def _is_again(self, last: Rollout | None, now: float) -> bool:
+        """Whether it is time to try once more what is only to bring all to one revision: it has
+        nothing that could be taken back.
+        """
+        is_harmless = last is not None and last.settled == NOTHING
+        return is_harmless and now - self._rollout_since > AGAIN_S
+
+    def forget(self, view: View) -> bool:
+        """End a rollout that an etcd restored from a backup still has under way; any member may."""
+        rollout = view.rollout
+        assert rollout is not None
+        ended = replace(rollout, phase=Phase.REFUSED, settled="kept",
+                        reason="its target was confirmed long ago: etcd was restored")  # fmt: skip
+        try:
+            self._ask(ended, view)
+        except Busy:
+            return False
+        return True
+
     def _look_at_clock(self, view: View, now: float) -> None:
         """Note when rollout and words were last seen to change."""
         seen = (view.changed, view.words)
-        if seen[0] != self._seen[0]:
-            self._rollout_since = now
+        if seen[0] != self._seen[0] or view.present.keys() - self._present:
+            self._rollout_since = now  # who has just come has its time, too
+        self._present = set(view.present)
         if seen != self._seen:
             self._words_since = now
         self._seen = seen
@@ -110,9 +135,13 @@ class Drive:
             Compare.unchanged(key("rollout"), view.changed),
         ]
         operations: list[Put | Delete] = [Put(key("rollout"), text)]
-        if rollout.phase is Phase.CONFIRMED:
-            # nobody may have gone back meanwhile, by a clock of its own
+        # nobody may have refused, or gone back by a clock of its own, meanwhile
+        is_decided = view.rollout is not None and rollout.phase in (
+            Phase.CONFIRMED, Phase.APPLYING
+        )  # fmt: skip
+        if is_decided and view.rollout is not None and view.rollout.id == rollout.id:
             compares.append(Compare.none_newer(key("words/"), view.revision))
+        if rollout.phase is Phase.CONFIRMED:
             revision = self.local.member.history.get(rollout.target)
             operations.append(Put(key("stable"), Pointer.to(revision).encode()))
         done = self._group.etcd.transact(compares, operations)
@@ -133,11 +162,12 @@ class Drive:
         def work() -> str:
             numbers = self._to_take_back(rollout)
             if not numbers:
-                return "nothing to take back"
+                undoing = self._undoing(rollout)
+                return f"{TAKEN_BACK} {undoing}" if undoing else NOTHING
             names = ", ".join(map(str, numbers))
-            why = f"rollout {rollout.id} was {rollout.phase.value}"
-            head = self.local.revert(numbers, OWN, f"revert of {names}: {why}")
-            return f"taken back by revision {head.revision.number}"
+            why = f"rollout {rollout.id} was {rollout.phase.value}: {rollout.reason}"
+            head = self.local.take_back(numbers, OWN, f"revert of {names}: {why}")
+            return f"{TAKEN_BACK} {head.revision.number}"
 
         try:
             return self.local.do(work)
@@ -147,10 +177,20 @@ class Drive:
             log.error("Cannot take back what rollout %d brought: %s", rollout.id, error)
             return f"cannot be taken back: {error}"
 
+    def _undoing(self, rollout: Rollout) -> int:
+        """The revision that took its target back before this; 0 if none has."""
+        newer = self.local.member.history.newest(limit=1000)
+        found = (r.number for r in newer if rollout.target in r.reverts)
+        return max(found, default=0)
+
     def _to_take_back(self, rollout: Rollout) -> list[int]:
-        history = self.local.member.history
-        newer = [r for r in history.newest(limit=1000) if r.number > rollout.base]
-        gone = {number for revision in newer for number in revision.reverts}
+        """What of the rollout's revisions is in effect; not what only takes others of them back."""
+        newest_first = self.local.member.history.newest(limit=1000)
+        newer = [r for r in newest_first if r.number > rollout.base]
+        undone: set[int] = set()
+        for revision in newer:
+            if revision.number not in undone:  # what is taken back itself takes nothing back
+                undone.update(revision.reverts)
 
         def is_undoing(revision: Revision) -> bool:
             reverts = revision.reverts
@@ -160,7 +200,7 @@ class Drive:
         return sorted(
             r.number
             for r in newer
-            if r.number <= rollout.target and r.number not in gone and not is_undoing(r)
+            if r.number <= rollout.target and r.number not in undone and not is_undoing(r)
         )
 
     # -- what anybody may ask for ----------------------------------------------------------
@@ -182,14 +222,18 @@ class Drive:
     def pause(self, by: str, reason: str) -> dict[str, Any]:
         """Have no rollout go on, or begin, until `resume`."""
         found = {"by": by, "reason": reason}
-        self._group.etcd.put(self._group.key("paused"), json.dumps(found).encode())
+        put = Put(self._group.key("paused"), json.dumps(found).encode())
+        if not self._group.etcd.transact([self.mirror.unchanged("paused")], [put]).is_done:
+            raise Busy("somebody else has just paused or resumed: look, and try again")
         return found
 
     def resume(self) -> None:
         """End a pause. Raises Conflict if there is none."""
         if "paused" not in self.mirror.items:
             raise Conflict("rollouts are not paused")
-        self._group.forget("paused")
+        delete = Delete(self._group.key("paused"))
+        if not self._group.etcd.transact([self.mirror.unchanged("paused")], [delete]).is_done:
+            raise Busy("somebody else has just paused or resumed: look, and try again")
 
     def abort(self, by: str) -> Rollout:
         """End the rollout that is under way: all go back. Raises Conflict if there is none."""
@@ -204,8 +248,10 @@ class Drive:
     def _ask(self, rollout: Rollout, view: View) -> None:
         key, text = self._group.key("rollout"), json.dumps(rollout.as_json()).encode()
         compares = [Compare.unchanged(key, view.changed)]
-        if not self._group.etcd.transact(compares, [Put(key, text)]).is_done:
+        done = self._group.etcd.transact(compares, [Put(key, text)])
+        if not done.is_done:
             raise Busy("the rollout has just gone on: look, and try again")
+        self.mirror.wrote(done.revision)
 
     # -- old revisions ---------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ PAUSE_S = 1.0
 """How long a step waits if nothing happens."""
 SHORT_PAUSE_S = 0.2
 """The same while a rollout is under way, or etcd is away."""
+SLOW_S = 1.0
+"""An etcd that takes longer for an answer is called slow."""
 LOOK_S = 10.0
 """How often etcd is asked whether the watch has told everything."""
 UID = "member"
@@ -79,18 +81,20 @@ class Fleet:
         self.local = Local(service, member)
         self.group = member.group
         self.node = node_of(settings)
+        self.uid = self._uid()
+        """What tells this member from another of the same name."""
         self.mirror = Mirror(self.group, self.notice)
         self.presence = Presence(
-            self.group, self.node, self._uid(), settings.labels, settings.lease_s, self.notice
+            self.group, self.node, self.uid, settings.labels, settings.lease_s, self.notice
         )
+        member.away, member.announce = self._away, service.announce
+        service.confirmation.is_shared = True
         self.part = Part(self.local, self.mirror, self.presence, clocks or Clocks())
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.trouble = ""
         """Why it does not go with the group now; "" if it does."""
         self._waiting: list[tuple[int, Job]] = []
         """Who waits for a revision to be confirmed."""
-        self._told: dict[str, Any] = {}
-        """What was put on record of this member."""
         self._shown: tuple[object, ...] = ()
         """What was last told as an event."""
         self._lineage: tuple[Pointer | None, str, int, Lineage] | None = None
@@ -109,6 +113,9 @@ class Fleet:
             except Unwritable as error:
                 log.warning("Cannot note who this member is: %s", error)
         return found
+
+    def _away(self) -> str:
+        return "" if self.mirror.is_current else self.mirror.trouble or "it was not met yet"
 
     # -- life ------------------------------------------------------------------------------
 
@@ -187,9 +194,12 @@ class Fleet:
             return True
         if self.trouble:
             return False
-        self.local.member.is_joined = True
         self._put_on_record()
         self._answer()
+        if self.presence.is_taken:
+            return False
+        if self._is_restored():
+            return True
         if self.part.step():
             return True
         return self.drive.step()
@@ -256,11 +266,13 @@ class Fleet:
 
     def _join(self, group_id: str, records: list[Record]) -> None:
         self.local.member.join(group_id, records)
+        self.local.member.history.set_note(UID, self.uid)
         self.local.service.take_notice()
         log.info("this member has joined the group %s", self.group.name)
 
     def _give_way(self, group_id: str, records: list[Record]) -> Path | None:
         kept = self.local.member.yield_to_group(group_id, records)
+        self.local.member.history.set_note(UID, self.uid)
         self.local.service.take_notice()
         return kept
 
@@ -280,13 +292,33 @@ class Fleet:
         self.local.service.events.emit("fleet", state="healed", revisions=numbers)
         self.mirror.look()
 
+    def _is_restored(self) -> bool:
+        """Put right what an etcd that was restored from a backup has on record of a time before
+        what is known here; whether something was.
+        """
+        member, view = self.local.member, self.mirror.view()
+        confirmed = member.confirmed
+        if view.stable > confirmed:
+            self.local.do(lambda: member.note_confirmed(view.stable))
+        known = self.mirror.pointer("stable")
+        if known is not None and view.stable < confirmed:
+            log.warning("etcd has revision %d as confirmed, but %d was", view.stable, confirmed)
+            stable = Pointer.to(member.history.get(confirmed))
+            self.group.raise_stable(known, stable)
+            self.mirror.look()
+            return True
+        rollout = view.rollout
+        is_old = rollout is not None and not rollout.has_ended and rollout.target <= view.stable
+        return is_old and self.drive.forget(view)
+
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
-        found = self.own()
-        if found != self._told and self.presence.is_kept:
-            key = self.group.key("members", self.node)
-            self.group.etcd.transact((), [Put(key, json.dumps(found).encode())])
-            self._told = found
+        name, text = f"members/{self.node}", json.dumps(self.own())
+        if self.mirror.text(name) != text and self.presence.is_kept:
+            put = Put(self.group.key(name), text.encode())
+            done = self.group.etcd.transact([self.mirror.unchanged(name)], [put])
+            if done.is_done:
+                self.mirror.wrote(done.revision)
 
     def own(self) -> dict[str, Any]:
         """How this member is, as the others see it."""
@@ -331,21 +363,28 @@ class Fleet:
 
     def _answer(self) -> None:
         """Tell those who wait for what has been decided."""
-        view = self.mirror.view()
-        rollout = view.rollout
         with self._guard:
             waiting = list(self._waiting)
+        if not waiting:
+            return
+        view = self.mirror.view()
+        rollout = view.rollout
+        first = min(number for number, _ in waiting)
+        newer = self.local.member.history.newest(limit=1000)
+        undone = {n: r.message for r in newer if r.number > first for n in r.reverts}
         for number, job in waiting:
-            state: State | None = None
-            if view.stable >= number:
+            state, said = None, ""
+            if number in undone:
+                state, said = State.REVERTED, undone[number]
+            elif view.stable >= number:
                 state = State.HEALTHY
             elif rollout is not None and rollout.settled and rollout.base < number <= (
                 rollout.target
             ):  # fmt: skip
-                is_back = rollout.settled.startswith("taken back")
-                state = State.REVERTED if is_back else State.FAILED
-                job.outcomes.append(Said("fleet", None, rollout.reason))
+                state, said = State.FAILED, rollout.reason
             if state is not None:
+                if said:
+                    job.outcomes.append(Said("fleet", None, said))
                 with self._guard:
                     self._waiting.remove((number, job))
                 _end(job, state)
@@ -369,10 +408,12 @@ class Fleet:
 
     @property
     def state(self) -> str:
-        """``ok``; or ``away``, ``trouble``."""
+        """``ok``; or ``away``, ``trouble``, ``slow``."""
         if not self.mirror.is_current:
             return "away"
-        return "trouble" if self.trouble else "ok"
+        if self.trouble:
+            return "trouble"
+        return "slow" if self.presence.took_s > SLOW_S else "ok"
 
     def as_json(self) -> dict[str, Any]:
         """How the group stands, in short: for status."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from omeconf.store.history import Record
 from omeconf.store.member import Member
 from omeconf.store.repository import Head
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -35,13 +37,25 @@ class Local:
 
     def learn(self, records: Sequence[Record]) -> None:
         """Take up revisions that other members made. Raises Unwritable."""
+        newest = self.member.history.head()
         self.member.learn(records)
+        for record in records:
+            revision = record.revision
+            if newest is None or revision.number > newest.number:
+                log.info(
+                    "revision %d of the group, by %s: %s",
+                    revision.number,
+                    revision.author or revision.origin.value,
+                    revision.message or "no message",
+                )
         self.service.take_notice()
 
-    def revert(self, numbers: Sequence[int], author: str, message: str) -> Head:
-        """Take back some revisions' changes. Raises as `Repository.revert`."""
-        self.service.follow(lambda: self.member.revert(numbers, author, message))
-        return self.member.view()
+    def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
+        """Take back some revisions' changes. Raises as `Member.take_back`."""
+        try:
+            return self.member.take_back(numbers, author, message)
+        finally:
+            self.service.take_notice()
 
     # -- from any thread -------------------------------------------------------------------
 
@@ -54,6 +68,12 @@ class Local:
         if last is not None and last.state in (State.FAILED, State.REVERTED):
             said = last.outcomes[-1:]
             return Outcome.FAILED, "".join(o.output.strip() or f"exit {o.code}" for o in said)
+        before = self.service.reloader.last
+        is_again = last is not None and last.state is State.PENDING and before is not None
+        if is_again and before is not None and before.state is State.FAILED and (
+            before.last == target.revision.number
+        ):  # fmt: skip
+            return Outcome.FAILED, "".join(o.output.strip() for o in before.outcomes[-1:])
         if any(job.state in (State.PENDING, State.RUNNING) for job in jobs):
             return Outcome.RUNNING, ""
         return Outcome.HEALTHY, ""

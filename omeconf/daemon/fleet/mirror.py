@@ -12,7 +12,7 @@ from typing import Any
 
 from omeconf.core.rollout import Rollout, View, Word, labelled
 from omeconf.errors import Compacted, OmeconfError, Unwritable
-from omeconf.store.etcd import Found, Item, Watch
+from omeconf.store.etcd import Compare, Found, Item, Watch
 from omeconf.store.group import Group, Pointer
 
 log = logging.getLogger(__name__)
@@ -156,6 +156,13 @@ class Mirror:
         """What is kept under a name; "" if nothing is."""
         item = self.items.get(name)
         return item.value.decode("utf-8", "replace") if item else ""
+
+    def unchanged(self, name: str) -> Compare:
+        """That something is as it is here: so that a write of ours that was thought lost, and is
+        carried out later, does not come over a newer one (tried: by a leader that was stopped).
+        """
+        item = self.items.get(name)
+        return Compare.unchanged(self.group.key(name), item.changed if item else 0)
 
     def pointer(self, name: str) -> Pointer | None:
         """The revision that head or stable is."""

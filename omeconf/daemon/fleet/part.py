@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 NOTE = "stand"
 """The note in the history that holds where this member stands, and until when."""
 
+VOTE_AGAIN_S = 2.0
+"""A check that found that this member cannot take part is made again after so long."""
+AGAIN_S = 60.0
+"""A confirmed revision that could not be taken up is tried again after so long."""
 MOST_REASON = 400
 """Characters of a reason that are told to the group."""
 
@@ -62,7 +66,10 @@ class Part:
         self.armed: Armed | None = None
         """Until when it waits to be confirmed."""
         self.failed = 0
-        """A confirmed revision that could not be taken up here: not tried again by itself."""
+        """A confirmed revision that could not be taken up here; 0 if there is none."""
+        self._failed_at = 0.0
+        self._voted: tuple[tuple[int, int], float] = ((0, 0), 0.0)
+        """In which rollout it was checked last, and when."""
         self._health_due = 0.0
         self._sick = ""
         self._load()
@@ -109,6 +116,8 @@ class Part:
 
     def step(self) -> bool:
         """Do what is to be done now; whether something was. Raises Unwritable."""
+        if self.failed and time.monotonic() - self._failed_at > AGAIN_S:
+            self.failed = 0
         outcome, output = self._outcome()
         view = self.mirror.view()
         placed = self.local.member.placed
@@ -119,7 +128,7 @@ class Part:
             stand=self.stand,
             outcome=outcome,
             output=output[-MOST_REASON:],
-            obstacle=self._obstacle(view.stable),
+            obstacle=self._obstacle(view.stable, outcome, output),
         )
         if found.do is not Do.NOTHING:
             log.debug("fleet: %s %s", found.do, found.word)
@@ -136,7 +145,7 @@ class Part:
         elif found.do is Do.CATCH_UP:
             return self._catch_up(view.stable)
         elif found.do is Do.CHECK and rollout is not None:
-            return self._say(self._check(rollout), view)
+            return self._vote(rollout, view)
         elif found.do is Do.SAY and word is not None:
             stand = self.stand
             if stand is not None and stand.is_open and stand.rollout == word.rollout:
@@ -145,8 +154,10 @@ class Part:
         elif found.do is Do.APPLY and word is not None and rollout is not None:
             self._apply(rollout, word, view)
         elif found.do is Do.GO_BACK and word is not None:
+            if word.says is Says.FAILED:
+                self._fail(word, view)
             self._go_back(word)
-            if word.rollout:
+            if word.rollout and word.says is not Says.FAILED:
                 self._say(word, view)
         return True
 
@@ -157,7 +168,10 @@ class Part:
             return False
         key = self._group.key("words", self.presence.node)
         text = json.dumps(word.as_json()).encode()
-        compare = [Compare.unchanged(self._group.key("rollout"), view.changed)]
+        compare = [
+            Compare.unchanged(self._group.key("rollout"), view.changed),
+            self.mirror.unchanged(f"words/{self.presence.node}"),
+        ]
         done = self._group.etcd.transact(compare, [Put(key, text)])
         if not done.is_done:
             return False
@@ -172,6 +186,15 @@ class Part:
             why,
         )
         return True
+
+    def _vote(self, rollout: Rollout, view: View) -> bool:
+        """Check, and say what came of it, if that is news; not again and again."""
+        asked, now = (rollout.id, rollout.target), time.monotonic()
+        if self._voted[0] == asked and now - self._voted[1] < VOTE_AGAIN_S:
+            return False
+        self._voted = (asked, now)
+        word = self._check(rollout)
+        return word != view.word(self.presence.node) and self._say(word, view)
 
     # -- on the writer ---------------------------------------------------------------------
 
@@ -204,13 +227,24 @@ class Part:
         self._sick = ""
         try:
             self.local.do(work)
-        except (Busy, Conflict, Unwritable) as error:
+        except (Conflict, Unwritable) as error:
             log.error("Cannot apply revision %d: %s", rollout.target, error)
             stand = self.stand
-            failed = Word(rollout.id, Says.FAILED, str(error)[:MOST_REASON])
+            says = Says.UNABLE if isinstance(error, Busy) else Says.FAILED
+            failed = Word(rollout.id, says, str(error)[:MOST_REASON])
             if stand is not None:
                 self._keep(replace(stand, word=failed), None)
             self._say(failed, view)
+
+    def _fail(self, word: Word, view: View) -> None:
+        """Say that it failed before anything else: nobody may confirm it meanwhile."""
+        if self.stand is not None:
+            self._keep(replace(self.stand, word=word), None)
+        try:
+            if word.rollout and word != view.word(self.presence.node):
+                self._say(word, view)
+        except GroupAway as error:
+            log.warning("Cannot tell the group that this member failed: %s", error)
 
     def _go_back(self, word: Word) -> None:
         """Put on disk what was there before."""
@@ -226,18 +260,25 @@ class Part:
         log.warning("going back from revision %d to %d (%s)%s", stand.target, stand.back,
                     word.says.value, why)  # fmt: skip
         if not stand.rollout:
-            self.failed = stand.target
+            self._note_failed(stand.target)
         self._sick = ""
         self.local.do(work)
+
+    def _note_failed(self, number: int) -> None:
+        self.failed, self._failed_at = number, time.monotonic()
 
     def _catch_up(self, stable: int) -> bool:
         if self.failed == stable:
             return False
         stand, placed = self.stand, self.local.member.placed
         number = placed.revision.number if placed else 0
-        back = stand.back if stand is not None and self.is_open else number
+        is_cut_off = stand is not None and stand.is_open and not stand.rollout
+        back = stand.back if stand is not None and (self.is_open or is_cut_off) else number
 
         def work() -> None:
+            errors = self.local.member.check_here(stable).errors
+            if errors:
+                raise Conflict(f"this engine would refuse it: {errors[0].message}")
             word = Word(0, Says.ACCEPTS)
             self._keep(Stand(0, stable, back, word) if back else None, None)
             self.local.place(stable)
@@ -247,7 +288,8 @@ class Part:
         try:
             self.local.do(work)
         except (Busy, Conflict, Unwritable) as error:
-            self.failed = stable if not isinstance(error, Busy | Unwritable) else 0
+            if not isinstance(error, Busy | Unwritable):
+                self._note_failed(stable)
             log.error("Cannot take up revision %d: %s", stable, error)
             return False
         return True
@@ -274,7 +316,7 @@ class Part:
                 return Outcome.FAILED, self._sick
         return outcome, output
 
-    def _obstacle(self, stable: int) -> str:
+    def _obstacle(self, stable: int, outcome: Outcome, output: str) -> str:
         """Why nothing can be applied here now; "" if it can."""
         member = self.local.member
         placed = member.placed
@@ -293,6 +335,8 @@ class Part:
         engine = self.local.service.engine
         if engine is not None and engine.is_reachable is False and not self.is_open:
             return "its engine is away"
+        if outcome is Outcome.FAILED and not self.is_open and placed.revision.number == stable:
+            return f"its engine could not take up revision {stable}: {output[-MOST_REASON:]}"
         if self.failed and self.failed == stable and placed.revision.number != stable:
             return f"revision {stable} could not be taken up here"
         return ""
@@ -311,7 +355,13 @@ class Part:
 
         Whether it went back. Raises Unwritable if it cannot now.
         """
-        remaining_s, stand = self.remaining_s, self.stand
+        remaining_s, stand, placed = self.remaining_s, self.stand, self.local.member.placed
+        is_closed = stand is not None and bool(stand.rollout) and not stand.is_open
+        if stand is not None and is_closed and placed is not None and (
+            placed.revision.number == stand.target != stand.back
+        ):  # fmt: skip
+            self._go_back(stand.word)  # it could not when it tried
+            return True
         if remaining_s is None or stand is None:
             return False
         if policy is not None and self._is_driven():
@@ -322,11 +372,14 @@ class Part:
         if remaining_s > 0:
             return False
         word = Word(stand.rollout, Says.EXPIRED, "heard of nobody that drives")
-        view = self.mirror.view()
-        rollout = view.rollout
-        if self.mirror.is_current and rollout is not None and rollout.phase is Phase.APPLYING:
+        if self.mirror.is_current:
+            view = self.mirror.view()
+            rollout = view.rollout
+            is_ours = rollout is not None and stand.is_of(rollout)
+            if not is_ours or rollout is None or rollout.phase is not Phase.APPLYING:
+                return False  # what it is to do is known
             try:
-                if rollout.id == stand.rollout and not self._say(word, view):
+                if not self._say(word, view):
                     return False  # there is news: first see what it is
             except GroupAway:
                 pass

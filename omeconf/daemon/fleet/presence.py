@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from omeconf.errors import Unwritable
+from omeconf.errors import OmeconfError, Unwritable
 from omeconf.store.etcd import Compare, Delete, Put
 from omeconf.store.group import Group
 
@@ -42,6 +42,10 @@ class Presence:
         """When it was last kept up, by the monotonic clock."""
         self.trouble = ""
         """Why there is none."""
+        self.is_taken = False
+        """Whether another member has our name, so that nothing may be said under it."""
+        self.took_s = 0.0
+        """How long etcd took for the last answer, in seconds."""
         self._uid = uid
         self._changed = changed
         self._stopping = threading.Event()
@@ -73,7 +77,7 @@ class Presence:
             before = (self.lease, self.trouble)
             try:
                 self._keep()
-            except Unwritable as error:
+            except OmeconfError as error:
                 self.trouble = str(error)
             except Exception as error:
                 log.exception("Cannot keep up the lease")
@@ -88,8 +92,9 @@ class Presence:
             self.lease = 0
         if not self.lease:
             self._begin()
+        self.took_s = time.monotonic() - began
         if self.lease:
-            self.contact, self.trouble = began, ""
+            self.contact, self.trouble, self.is_taken = began, "", False
 
     def _begin(self) -> None:
         etcd, key = self.group.etcd, self.group.key("alive", self.node)
@@ -97,6 +102,7 @@ class Presence:
         compare = Compare.absent(key)
         if known is not None:
             if json.loads(known.value).get("uid") != self._uid:
+                self.is_taken = True
                 self.trouble = (
                     f"another member of the group is called {self.node}: give [fleet] node"
                 )
