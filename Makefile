@@ -27,7 +27,7 @@ test-console: $(READY) $(CONSOLE)  ## the console in Chromium: needs npm, and ch
 	@$(BIN)/pytest -q -n 2 -m console tests/console
 
 test-fleet: $(READY)  ## clusters of etcd, killed and paused: needs etcd and etcdctl
-	@$(BIN)/pytest -q -n 2 -m fleet tests/fleet
+	@$(BIN)/pytest -q -n 2 --dist loadgroup -m fleet tests/fleet
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long
