@@ -14,6 +14,7 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -39,7 +40,10 @@ KEPT = PROJECT / ".torture-fleet"
 SETTLED_S = 60.0
 """How long it may take until all is well after a fault is over."""
 
+LEASE_S = 2.0
+"""As in the settings."""
 CONFIRM_S = 6.0
+"""As in the settings."""
 
 
 class Fate(enum.Enum):
@@ -75,8 +79,8 @@ class Round:
     commits: list[Commit] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
     """Members that were cut off, stopped or killed, or had no etcd."""
-    killed: set[str] = field(default_factory=set)
-    """Members that were killed."""
+    killed: Counter[str] = field(default_factory=Counter)
+    """Members that were killed, and how often."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Fleet:
         n_members: int = 10,
         settings: str = SETTINGS,
         releases: dict[str, str] | None = None,
+        server_xml: str = MINIMAL,
     ) -> None:
         """Members are m0, m1, ...: the first has a configuration, the others have nothing.
 
@@ -121,7 +126,7 @@ class Fleet:
         """
         need_etcd()
         self.base = base
-        self.settings = settings
+        self.settings, self.server_xml = settings, server_xml
         self.network = Network()
         self.n_etcd, self.n_members = n_etcd, n_members
         self.releases = releases or {}
@@ -161,7 +166,7 @@ class Fleet:
         self.cluster = Cluster.of(servers).start()
         self.client = self.cluster.client(timeout_s=4)
         for number in range(self.n_members):
-            self.add(f"m{number}", server_xml=MINIMAL if number == 0 else None).spawn()
+            self.add(f"m{number}", server_xml=None if number else self.server_xml).spawn()
         for member in self.members.values():
             member.greet()
         self.settled()
@@ -256,12 +261,17 @@ class Fleet:
             self._number += 1
             return f"a{self._number:04d}"
 
-    def commit(self, member: Member, app: str = "", *, tries: int = 20) -> Commit:
-        """Add an application at a member, and note what it answers; again while it is busy."""
+    def commit(
+        self, member: Member, app: str = "", *, more: dict[str, Any] | None = None, tries: int = 20
+    ) -> Commit:
+        """Add an application at a member, and note what it answers; again while it is busy.
+
+        more: members of its body, beside name and type.
+        """
         commit = Commit(app or self.new_app(), member.name)
         with self._guard:
             self.rounds[-1].commits.append(commit)
-        body = [{"name": commit.app, "type": "live"}]
+        body = [{"name": commit.app, "type": "live", **(more or {})}]
         for _ in range(tries):
             try:
                 answer = member.ask("POST", APPS, body, message=commit.app)
@@ -323,7 +333,7 @@ class Fleet:
         names = {member.name for member in members}
         self.rounds[-1].away |= names
         if is_killed:
-            self.rounds[-1].killed |= names
+            self.rounds[-1].killed.update(names)
 
     def kill(self, member: Member) -> None:
         """End a member without a warning."""
@@ -426,7 +436,7 @@ class Fleet:
         for member in running:
             left = member.hook_calls()
             for each in self.rounds:
-                may = (member.name in each.away) + (member.name in each.killed)
+                may = (member.name in each.away) + each.killed[member.name]
                 for commit in each.commits:
                     calls = [call for call in left if call.name == f"default/{commit.app}"]
                     left = [call for call in left if call not in calls]
