@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -18,19 +19,19 @@ from omeconf.core.rollout import Phase, Rollout
 from omeconf.daemon.confirm import Clocks
 from omeconf.daemon.fleet.drive import Drive
 from omeconf.daemon.fleet.local import Local
-from omeconf.daemon.fleet.mirror import Mirror
+from omeconf.daemon.fleet.mirror import ROUND_S, Mirror
 from omeconf.daemon.fleet.part import Part
 from omeconf.daemon.fleet.presence import Presence
 from omeconf.daemon.hooks import Outcome as Said
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Service
-from omeconf.errors import BadSettings, NotReady, OmeconfError, Unwritable
+from omeconf.errors import BadSettings, Conflict, GroupAway, NotReady, OmeconfError, Unwritable
 from omeconf.settings import Fleet as FleetSettings
 from omeconf.settings import Settings
 from omeconf.store.etcd import Etcd, Put
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import Record
-from omeconf.store.member import Lineage, Member
+from omeconf.store.member import GROUP, Lineage, Member
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class Fleet:
         if self.part.tend(rollout.policy if rollout else policy):
             return True
         if not self.mirror.is_current:
-            self._in_trouble(self.mirror.trouble or "the group has not been met yet")
+            self.trouble = self.mirror.trouble or "the group has not been met yet"
             return False
         if self._is_look_due():
             self.mirror.look()
@@ -459,6 +460,54 @@ class Fleet:
             "paused": json.loads(paused) if paused else None,
             "goesBackInSeconds": None if remaining_s is None else round(max(remaining_s, 0.0), 1),
         }
+
+    # -- what anybody may ask for, on any thread but the writer ----------------------------
+
+    def roll_out(self, by: str) -> Rollout:
+        """Begin a rollout to the newest revision. Raises as `Drive.roll_out`, and GroupAway."""
+        self._must_be_met()
+        found = self.drive.roll_out(by)
+        self._comes_round(lambda: self._rollout_id >= found.id)
+        return found
+
+    def pause(self, by: str, reason: str) -> dict[str, Any]:
+        """Have no rollout go on, or begin, until `resume`. Raises GroupAway."""
+        self._must_be_met()
+        found = self.drive.pause(by, reason)
+        self._comes_round(lambda: "paused" in self.mirror.items)
+        return found
+
+    def resume(self) -> None:
+        """End a pause. Raises Conflict if there is none, and GroupAway."""
+        self._must_be_met()
+        self.drive.resume()
+        self._comes_round(lambda: "paused" not in self.mirror.items)
+
+    def abort(self, by: str) -> Rollout:
+        """End the rollout that is under way. Raises as `Drive.abort`, and GroupAway."""
+        self._must_be_met()
+        changed = self.mirror.view().changed
+        found = self.drive.abort(by)
+        self._comes_round(lambda: self.mirror.view().changed > changed)
+        return found
+
+    @property
+    def _rollout_id(self) -> int:
+        rollout = self.mirror.view().rollout
+        return rollout.id if rollout is not None else 0
+
+    def _must_be_met(self) -> None:
+        """Raise if what is known of the group is old, or is not of the group we are of."""
+        if not self.mirror.is_current:
+            raise GroupAway(self.mirror.trouble or "the group has not been met yet")
+        if self.local.member.history.note(GROUP) != self.mirror.text("id"):
+            raise Conflict(self.trouble or "this member has not joined the group yet")
+
+    def _comes_round(self, is_there: Callable[[], bool]) -> None:
+        """Wait until our watch has told what we wrote, so that who looks next sees it."""
+        deadline = time.monotonic() + ROUND_S
+        while not is_there() and time.monotonic() < deadline and not self._stopping:
+            time.sleep(0.005)
 
 
 def _progress(rollout: Rollout, fleet: Fleet) -> dict[str, Any]:

@@ -56,16 +56,17 @@ class Presence:
         self._thread.start()
 
     def stop(self) -> None:
-        """Be there no more, and say so at once if that is possible."""
+        """Keep it up no more. It ends by itself, so that who is only started anew was never away;
+        but another may drive at once.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
         if self.lease:
             try:
-                self.group.etcd.revoke(self.lease)
+                self.drive_no_more()
             except Unwritable:
                 log.info("The group hears that this member stops when its lease ends")
-            self.lease = 0
 
     @property
     def is_kept(self) -> bool:
