@@ -265,11 +265,8 @@ class Drive:
         newest = history.head()
         if newest is None:
             return
-        # a clock that is far ahead, ours or another's, is not to make all revisions old
-        before = min(self.local.member.clock(), newest.time) - keep.keep_days * 86400
-        first = newest.number - keep.keep + 1
-        old = [r.number for r in history.newest(limit=keep.keep) if r.time < before]
-        first = min(max([first, *(number + 1 for number in old)]), stable, newest.number)
+        before = history.now(self.local.member.clock()) - keep.keep_days * 86400
+        first = min(history.first_kept(keep=keep.keep, older_than=before), stable)
         if first > 1:
             try:
                 gone = self._group.prune(first)

@@ -43,6 +43,8 @@ SLOW_S = 1.0
 """An etcd that takes longer for an answer is called slow."""
 LOOK_S = 10.0
 """How often etcd is asked whether the watch has told everything."""
+HANGS_S = 30.0
+"""A step that takes longer, or three leases, hangs: another is to drive."""
 UID = "member"
 """The note in the history that tells this member from another of the same name."""
 
@@ -85,8 +87,16 @@ class Fleet:
         self.uid = self._uid()
         """What tells this member from another of the same name."""
         self.mirror = Mirror(self.group, self.notice)
+        self._beat = time.monotonic()
+        """When the last step began."""
         self.presence = Presence(
-            self.group, self.node, self.uid, settings.labels, settings.lease_s, self.notice
+            self.group,
+            self.node,
+            self.uid,
+            settings.labels,
+            settings.lease_s,
+            self.notice,
+            self._hangs,
         )
         member.away, member.announce = self._away, service.announce
         service.confirmation.is_shared = True
@@ -114,6 +124,9 @@ class Fleet:
             except Unwritable as error:
                 log.warning("Cannot note who this member is: %s", error)
         return found
+
+    def _hangs(self) -> bool:
+        return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)
 
     def _away(self) -> str:
         return "" if self.mirror.is_current else self.mirror.trouble or "it was not met yet"
@@ -152,7 +165,7 @@ class Fleet:
     def _loop(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            is_busy = False
+            is_busy, self._beat = False, time.monotonic()
             try:
                 is_busy = self._step()
                 self.trouble = self.presence.trouble or self.trouble
