@@ -432,6 +432,10 @@ def duty(
             return Duty(Do.GO_BACK, stand.word)  # it was to, and something came between
     if rollout is None or rollout.has_ended:
         return _catch_up(view, placed, obstacle)
+    if stand is not None and stand.is_open and not stand.rollout:
+        caught = _catch_up(view, placed, obstacle)  # it had begun to
+        if caught.do is not Do.NOTHING:
+            return caught
     word = view.word(node)
     if stand is not None and stand.is_of(rollout) and not stand.is_open:
         if placed == stand.target != stand.back:

@@ -304,6 +304,15 @@ def test_caught_up() -> None:
     assert back == Duty(Do.GO_BACK, Word(0, Says.FAILED, "ill"))
 
 
+def test_catching_up_is_ended() -> None:
+    """A crash between the stand and the files: it goes on, whatever the others do meanwhile."""
+    for rollout in (CHECKING, APPLYING, REVERTING):
+        assert does(group(rollout), CATCHING, placed=6) == Duty(Do.CATCH_UP)
+        assert does(group(rollout), CATCHING, placed=6, obstacle="held").do is not Do.CATCH_UP
+    ready = group(replace(APPLYING, step=1), c=Says.ACCEPTS)
+    assert does(ready, replace(CATCHING, target=7)) == says(Says.ACCEPTS, do=Do.APPLY)
+
+
 def test_checking() -> None:
     """A member checks once, when its engine is at rest; what hinders it is said, once."""
     assert does(group(CHECKING)) == Duty(Do.CHECK)

@@ -167,6 +167,9 @@ class World(Group):
         anything up, and rollouts are paused; "etcd": etcd is away.
         """
         self.is_away = end == "etcd"
+        for member in self.members:
+            while member.turn is not None and member.is_up and not member.is_hung:
+                self.run(member)  # what it has decided before is not counted
         self.all_are_well = end in ("", "gone")
         self.put(is_paused=end == "stuck")
         for member in self.members:
@@ -176,7 +179,7 @@ class World(Group):
             member.cannot_run, member.refuses, member.is_linked = set(), set(), True
             if self.is_away:
                 member.is_current = False
-            if (member.is_up and member.failed) or (is_bad and end == "gone"):
+            if is_bad and end == "gone":
                 self.crash(member)
             if not (is_bad and end == "gone"):
                 self.start(member)
@@ -305,10 +308,10 @@ def test_at_random(first: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(1000, 41000, 5000))
+@pytest.mark.parametrize("first", range(1000, 41000, 2000))
 def test_long_at_random(first: int) -> None:
     """The same, very often."""
-    for seed in range(first, first + 5000):
+    for seed in range(first, first + 2000):
         try:
             wander(seed)
         except AssertionError as error:

@@ -27,7 +27,7 @@ from omeconf.core.rollout import (
     duty,
 )
 
-LEASE_S, LOOK_S = 10, 3
+LEASE_S, LOOK_S, AGAIN_S = 10, 3, 60
 NEXT = {
     Phase.CHECKING: {Phase.APPLYING, Phase.REFUSED},
     Phase.APPLYING: {Phase.APPLYING, Phase.REVERTING, Phase.CONFIRMED},
@@ -63,6 +63,8 @@ class Member:
     deadline: int | None = None
     outcome: Outcome = Outcome.HEALTHY
     failed: int = 0
+    again: int = 0
+    """When it tries again what failed."""
     is_up: bool = True
     is_linked: bool = True
     is_current: bool = True
@@ -316,7 +318,8 @@ class Group:
     def duty(self, member: Member) -> Duty:
         """What it has to do."""
         obstacle = member.obstacle
-        if not obstacle and member.failed == member.view.stable != member.placed:
+        is_late = self.now < member.again
+        if not obstacle and is_late and member.failed == member.view.stable != member.placed:
             obstacle = f"revision {member.failed} could not be taken up here"
         return duty(
             member.node,
@@ -370,7 +373,7 @@ class Group:
         member.stand, member.deadline = replace(stand, word=word), None
         member.mishaps += word.says is Says.FAILED
         if not stand.rollout:
-            member.failed = stand.target
+            member.failed, member.again = stand.target, self.now + AGAIN_S
         yield
         assert stand.back in self.confirmed, f"{stand.back} was never confirmed: {stand}"
         self.place(member, stand.back)
@@ -379,7 +382,7 @@ class Group:
 
     def catch_up(self, member: Member, stable: int) -> Turn:
         """As `Part._catch_up`."""
-        if member.failed == stable:
+        if member.failed == stable and self.now < member.again:
             return False
         stand, back = member.stand, member.placed
         if stand is not None and stand.is_open and (member.is_open or not stand.rollout):
@@ -389,7 +392,7 @@ class Group:
         try:
             self.place(member, stable)
         except Stuck:
-            member.failed = stable
+            member.failed, member.again = stable, self.now + AGAIN_S
             return False
         yield
         return True
