@@ -82,9 +82,11 @@ class Campaign:
         for name in slow:
             fleet.members[name].be_slow(round(self.random.uniform(0.2, 1.0), 1))
         early = [kind for kind in kinds if kind.startswith("engine") or self.random.random() < 0.2]
+        known = fleet.record().rollout
         undo = [self._inject(kind, apps) for kind in early]
         running = [self._commit(app) for app in apps]
-        self._wait_for_a_moment()
+        fails = any(kind.startswith("engine") for kind in early)
+        self._wait_for_a_moment(known.id if known else 0, fails=fails)
         undo += [self._inject(kind, apps) for kind in kinds if kind not in early]
         edits = []
         if self.random.random() < 0.3:
@@ -97,7 +99,10 @@ class Campaign:
             fleet.members[name].be_slow(0)
         commits = [each.result() for each in running]
         fleet.settled()
-        fates = ", ".join(f"{commit.app} {commit.fate.value}" for commit in [*commits, *edits])
+        fates = ", ".join(
+            [f"{commit.app} {commit.fate.value}" for commit in commits]
+            + [f"{commit.app} by hand" for commit in edits]
+        )
         self.say(f"round {number}: {' + '.join(kinds)}: {fates}; settled after"
                  f" {fleet.times[-1]:.1f} s, {time.monotonic() - began:.1f} s in all")  # fmt: skip
 
@@ -105,14 +110,14 @@ class Campaign:
         at = self.random.choice(sorted(self.fleet.members))
         return self.fleet.committing(self.fleet.members[at], app)
 
-    def _wait_for_a_moment(self) -> None:
-        """Wait until a rollout is in a state chosen at random, but not for long."""
-        phase = self.random.choice(
-            (Phase.CHECKING, Phase.APPLYING, Phase.APPLYING, Phase.APPLYING, Phase.REVERTING)
-        )
+    def _wait_for_a_moment(self, last: int, *, fails: bool) -> None:
+        """Wait until a rollout is in a state chosen at random, but not for long.
+
+        last: the rollout before it; fails: whether it may be reverted.
+        """
+        phases = [Phase.CHECKING, *[Phase.APPLYING] * 3]
+        phase = self.random.choice([*phases, Phase.REVERTING] if fails else phases)
         step = self.random.randrange(4)
-        known = self._record().rollout
-        last = known.id if known is not None and known.has_ended else 0
         ends = time.monotonic() + MOMENT_S
         while time.monotonic() < ends:
             rollout = self._record().rollout

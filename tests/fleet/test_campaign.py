@@ -13,7 +13,11 @@ from tests.support.fleet import KEPT, Fleet
 from tests.support.member import need_faketime
 from tests.support.network import need_network
 
-pytestmark = [pytest.mark.fleet, pytest.mark.xdist_group("members")]
+pytestmark = [
+    pytest.mark.fleet,
+    pytest.mark.xdist_group("members"),
+    pytest.mark.timeout(3 * 3600),
+]
 
 SEED = "OMECONF_FLEET_SEED"
 """The seed of another run, to have the same faults."""

@@ -300,12 +300,15 @@ class Fleet:
         return self._pool.submit(self.commit, member, app)
 
     def edit(self, member: Member) -> Commit:
-        """Add an application to a member's file, as an editor does that writes in place."""
+        """Add an application to a member's file, as an editor does that writes in place.
+
+        It is the first of all: those that are added by the API come last, so that both go together.
+        """
         commit = Commit(self.new_app(), member.name, is_by_hand=True)
         with self._guard:
             self.rounds[-1].commits.append(commit)
         new = f"<Application><Name>{commit.app}</Name><Type>live</Type></Application>"
-        member.write(member.text.replace("</Applications>", f"{new}</Applications>"))
+        member.write(member.text.replace("<Applications>", f"<Applications>\n{new}", 1))
         return commit
 
     @contextmanager
