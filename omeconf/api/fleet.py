@@ -22,8 +22,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ALONE = "this daemon is not a member of a group: [fleet] endpoints"
-MOST_ASKING = 8
-"""So many calls may wait for etcd at once; more are answered with 503."""
+MOST_ASKING = 4
+"""So many calls may wait for etcd at once; more are answered with 503. Fewer than asyncio has
+threads, so that whoever only looks need not wait for them."""
 
 
 def group_of(service: Service) -> Group:
@@ -36,14 +37,14 @@ def group_of(service: Service) -> Group:
 async def standing(request: Request) -> Response:
     """How the group and every member of it stands, and the newest rollout."""
     group = group_of(service_of(request))
-    return JSONResponse(await _aside(request, group.standing))
+    return JSONResponse(await asyncio.to_thread(group.standing))
 
 
 async def roll_out(request: Request) -> Response:
     """Begin a rollout to the newest revision, also to one that failed."""
     must_not_be_dry(request)
     group, by = group_of(service_of(request)), caller_of(request).name
-    found = await _aside(request, group.roll_out, by)
+    found = await _asked(request, group.roll_out, by)
     return JSONResponse(found.as_json(), 202)
 
 
@@ -56,14 +57,14 @@ async def pause(request: Request) -> Response:
     reason = body.get("reason", "") if isinstance(body, dict) else None
     if not isinstance(reason, str):
         raise ApiError(400, 'the body is {"reason": "TEXT"}, or empty')
-    return JSONResponse({"paused": await _aside(request, group.pause, by, reason)})
+    return JSONResponse({"paused": await _asked(request, group.pause, by, reason)})
 
 
 async def resume(request: Request) -> Response:
     """Have rollouts of the group go on."""
     must_not_be_dry(request)
     group = group_of(service_of(request))
-    await _aside(request, group.resume)
+    await _asked(request, group.resume)
     return JSONResponse({"paused": None})
 
 
@@ -71,14 +72,14 @@ async def abort(request: Request) -> Response:
     """End the rollout that is under way: all members go back."""
     must_not_be_dry(request)
     group, by = group_of(service_of(request)), caller_of(request).name
-    found = await _aside(request, group.abort, by)
+    found = await _asked(request, group.abort, by)
     return JSONResponse(found.as_json(), 202)
 
 
 async def diff(request: Request) -> Response:
     """What differs between each member's disk (?node=NAME: of one) and the newest revision."""
     service = service_of(request)
-    found = await _aside(request, group_of(service).standing)
+    found = await asyncio.to_thread(group_of(service).standing)
     wanted = request.query_params.get("node")
     members = [each for each in found["members"] if wanted in (None, each["node"])]
     if wanted is not None and not members:
@@ -141,8 +142,8 @@ def _drift(request: Request) -> dict[str, Any] | None:
 # -- beside the writer and the event loop ----------------------------------------------------
 
 
-async def _aside(request: Request, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Have work done that may wait for etcd. Raises ApiError 503 if too much waits already."""
+async def _asked(request: Request, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Have work done that waits for etcd. Raises ApiError 503 if too many wait already."""
     app = request.app.state
     if app.asking >= MOST_ASKING:
         raise ApiError(503, "too many requests wait for etcd: try again", retry_after_s=1)

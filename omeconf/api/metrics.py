@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -131,7 +132,7 @@ class _Fleet:
         yield GaugeMetricFamily(
             "omeconf_fleet_state",
             "1 while this member goes with its group.",
-            value=float(found["state"] == "ok"),
+            value=float(found["state"] in ("ok", "slow")),
         )
         present = sum(each["present"] for each in found["members"])
         members = GaugeMetricFamily(
@@ -165,5 +166,8 @@ class _Fleet:
 async def exposition(request: Request) -> Response:
     """Counts and states in the format of Prometheus."""
     metrics: Metrics = request.app.state.metrics
-    service_of(request)
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    if service_of(request).group is None:
+        text = generate_latest(metrics.registry)
+    else:  # how a group stands is looked up in the history, too: not on the event loop
+        text = await asyncio.to_thread(generate_latest, metrics.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -133,7 +133,7 @@ _OPERATION = {"op": TEXT, "path": {"type": "string", "pattern": "^(/.*)?$"}}
 _PHASES = [each.value for each in Phase]
 _FLEET = {
     **dict.fromkeys(("group", "node"), TEXT),
-    "state": {"enum": ["ok", "away", "trouble"]},
+    "state": {"enum": ["ok", "slow", "away", "trouble"]},
     "trouble": _MAYBE_TEXT,
     **dict.fromkeys(("head", "confirmed"), _MAYBE_NUMBER),
     "driver": _MAYBE_TEXT,

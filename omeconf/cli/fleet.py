@@ -26,6 +26,10 @@ LOOK_EVERY_S = 0.3
 FAILED = ("reverted", "refused")
 """Phases in which a rollout ends that is not confirmed."""
 ENDED = ("confirmed", *FAILED)
+WELL = {"ok": "green", "slow": "yellow"}
+"""States in which a member goes with its group, and their colours; slow: etcd answers so."""
+PAST = ("accepts", "reverted")
+"""What a member has said that is of no interest once its rollout has ended."""
 TAKEN_BACK = 5
 """The exit status of --wait then; see cli/base.py."""
 WIDE = ("STATE",)
@@ -61,7 +65,7 @@ def status(socket_path: Path, *, as_json: bool) -> None:
         click.echo()
         show_table(
             ("NODE", "", "ENGINE", "DISK", "RUNNING", "HEALTHY", "STATE"),
-            map(_row, found["members"]),
+            [_row(each, found["rollout"]) for each in found["members"]],
             wide=WIDE,
         )
     sys.exit(not _is_well(found))
@@ -70,7 +74,7 @@ def status(socket_path: Path, *, as_json: bool) -> None:
 def _is_well(found: Mapping[str, Any]) -> bool:
     rollout, members = found["rollout"], found["members"]
     return (
-        found["state"] == "ok"
+        found["state"] in WELL
         and (rollout is None or rollout["phase"] not in FAILED)
         and all(each["present"] and not _troubles(each) for each in members)
     )
@@ -78,9 +82,8 @@ def _is_well(found: Mapping[str, Any]) -> bool:
 
 def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What stands above the table."""
-    is_ok = found["state"] == "ok"
     trouble = f": {found['trouble']}" if found["trouble"] else ""
-    state = click.style(f"{found['state']}{trouble}", fg="green" if is_ok else "red")
+    state = click.style(f"{found['state']}{trouble}", fg=WELL.get(found["state"], "red"))
     yield "group", f"{click.style(found['group'], bold=True)}, this member is {found['node']}"
     yield "etcd", f"{found['endpoint']} {state}"
     yield "driver", found["driver"] or click.style("none", fg="red")
@@ -108,12 +111,14 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
 
 
-def _row(member: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(member: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> tuple[str, ...]:
     there = "present" if member["present"] else click.style("away", fg="red")
     disk = str(member.get("disk") or "-")
     if member.get("confirmed") is False:
         disk += "*"
     said, skipped = member["says"], member["skipped"]
+    if said and rollout and rollout["phase"] in ENDED and said["says"] in PAST:
+        said = None
     parts = [click.style(each, fg="red") for each in _troubles(member)]
     if said:
         why = f": {said['reason']}" if said["reason"] else ""

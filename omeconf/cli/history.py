@@ -122,9 +122,9 @@ def _around(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _group(found: dict[str, Any]) -> str:
     """The group on one line; `omeconf fleet status` has all of it."""
-    is_ok = found["state"] == "ok"
+    is_well = found["state"] in ("ok", "slow")
     trouble = f" ({found['trouble']})" if found["trouble"] else ""
-    state = click.style(f"{found['state']}{trouble}", fg=None if is_ok else "red")
+    state = click.style(f"{found['state']}{trouble}", fg=None if is_well else "red")
     parts = [
         f"{found['group']}, as {found['node']}: {state}",
         f"newest {found['head'] or 'none'}, confirmed {found['confirmed'] or 'none'}",

@@ -325,11 +325,12 @@ def _applied(view: View, rollout: Rollout, waited_s: float, steady_s: float) -> 
         if waited_s < rollout.policy.apply_s:
             return None
         return _going_back(rollout, f"{waiting[0]}: not healthy in {rollout.policy.apply_s:g} s")
-    if not healthy:
+    is_last = rollout.step + 1 == len(rollout.batches)
+    if not healthy and (is_last or any(node not in view.present for node in rollout.begun)):
         return _going_back(rollout, f"nobody is left that runs it: {_listed(skipped)}")
     if steady_s < rollout.policy.soak_s or view.is_paused:
         return None
-    if rollout.step + 1 < len(rollout.batches):
+    if not is_last:
         return replace(rollout, step=rollout.step + 1, skipped=skipped)
     return replace(rollout, phase=Phase.CONFIRMED, skipped=skipped)
 
@@ -428,7 +429,7 @@ def duty(
     if stand is not None and placed == stand.target:
         if stand.is_open:
             return _on_trial(node, view, stand, outcome, output)
-        if stand.back and placed != view.stable:
+        if stand.back not in (0, placed) and placed != view.stable:
             return Duty(Do.GO_BACK, stand.word)  # it was to, and something came between
     if rollout is None or rollout.has_ended:
         return _catch_up(view, placed, obstacle)
@@ -437,11 +438,9 @@ def duty(
         if caught.do is not Do.NOTHING:
             return caught
     word = view.word(node)
-    if stand is not None and stand.is_of(rollout) and not stand.is_open:
-        if placed == stand.target != stand.back:
-            return Duty(Do.GO_BACK, stand.word)  # it could not when it tried
-        if word != stand.word:
-            return Duty(Do.SAY, stand.word)
+    has_said = stand is None or stand.is_open or not stand.is_of(rollout) or word == stand.word
+    if stand is not None and not has_said:
+        return Duty(Do.SAY, stand.word)
     if rollout.phase is Phase.CHECKING:
         caught = _catch_up(view, placed, obstacle)
         if caught.do is not Do.NOTHING or (not obstacle and outcome is Outcome.RUNNING):

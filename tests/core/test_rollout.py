@@ -227,7 +227,15 @@ def test_nobody_is_left() -> None:
         Phase.REVERTING,
         "nobody is left that runs it: a went away",
     )
-    assert decided(group(APPLYING, a=Says.UNABLE)).phase is Phase.REVERTING
+    alone = replace(APPLYING, batches=(("a",),))
+    assert decided(group(alone, a=Says.UNABLE)).phase is Phase.REVERTING
+
+
+def test_the_first_cannot_take_part_after_all() -> None:
+    """Who has not touched it tells nothing against it: the next are the first."""
+    found = decided(group(APPLYING, a=Says.UNABLE))
+    assert (found.phase, found.step) == (Phase.APPLYING, 1)
+    assert found.skipped["a"] == "a knows why"
 
 
 # -- reverting ---------------------------------------------------------------------------------

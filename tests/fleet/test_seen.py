@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from omeconf.api.openapi import describe
 from omeconf.cli import offers
+from omeconf.cli.fleet import WELL
 from omeconf.client import Client
 from tests.support import schema
 from tests.support.api import LISTENING, OWN, ROLES, SECRET, basic
@@ -120,7 +122,7 @@ class Group:
                 is_quiet = rollout is None or rollout["phase"] == "confirmed"
                 there = [member for member in members if member["present"]]
                 is_quiet &= not any(member.get("trouble") for member in members)
-                if each["state"] != "ok" or len(there) < len(self.daemons) or not is_quiet:
+                if each["state"] not in WELL or len(there) < len(self.daemons) or not is_quiet:
                     return 0
             return numbers.pop() or 0 if len(numbers) == 1 else 0
 
@@ -158,6 +160,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
 @pytest.fixture
 def group(started: Group) -> Group:
     """The group with one confirmed revision on all disks, whatever a test before has left."""
+    wait_for(lambda: started.standing()["state"] in WELL, "etcd")
     if started.standing()["paused"]:
         assert started.post("resume").status == 200
     if (found := started.standing())["head"] != found["confirmed"]:
@@ -399,6 +402,23 @@ def test_names_are_offered(group: Group) -> None:
     context.params["socket_path"] = group.daemons[0].socket
     assert [each.value for each in offers.nodes(context, "n")] == ["n0", "n1", "n2"]
     assert [each.value for each in offers.nodes(context, "n2")] == ["n2"]
+
+
+def test_etcd_hangs(group: Group) -> None:
+    """A few calls wait for it, more are told to come again, and who looks is answered at once."""
+    with ThreadPoolExecutor(12) as pool:
+        group.etcd.pause()
+        try:
+            asked = [pool.submit(group.post, "pause") for _ in range(12)]
+            wait_for(lambda: sum(each.done() for each in asked) >= 8)
+            assert not all(each.done() for each in asked)
+            assert group.standing()["node"] == "n0"
+            answers = [each.result() for each in asked]
+        finally:
+            group.etcd.resume()
+    assert {each.status for each in answers} == {503}
+    titles = [each.json["title"] for each in answers]
+    assert titles.count("too many requests wait for etcd: try again") == 8
 
 
 def test_who_is_away(group: Group) -> None:
