@@ -101,10 +101,16 @@ class Campaign:
         fleet.settled()
         fates = ", ".join(
             [f"{commit.app} {commit.fate.value}" for commit in commits]
-            + [f"{commit.app} by hand" for commit in edits]
+            + [
+                f"{commit.app} by hand{'' if self._is_there(commit) else ', gone'}"
+                for commit in edits
+            ]
         )
         self.say(f"round {number}: {' + '.join(kinds)}: {fates}; settled after"
                  f" {fleet.times[-1]:.1f} s, {time.monotonic() - began:.1f} s in all")  # fmt: skip
+
+    def _is_there(self, commit: Commit) -> bool:
+        return self.fleet.members["m0"].has(commit.app)
 
     def _commit(self, app: str) -> Future[Commit]:
         at = self.random.choice(sorted(self.fleet.members))

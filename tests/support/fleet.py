@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,6 +40,8 @@ KEPT = PROJECT / ".torture-fleet"
 SETTLED_S = 60.0
 """How long it may take until all is well after a fault is over."""
 
+OWN = "omeconf"
+"""The author of what the group does by itself."""
 LEASE_S = 2.0
 """As in the settings."""
 CONFIRM_S = 6.0
@@ -420,17 +422,21 @@ class Fleet:
         files = {member.name: member.files() for member in running}
         wrong = [f"{name}: other files than {running[0].name}: {sorted(found)}"
                  for name, found in files.items() if found != files[running[0].name]]  # fmt: skip
-        commits = [commit for each in self.rounds for commit in each.commits]
+        first: dict[int, Any] = {}
         for member in running:
-            found = member.tell("/omeconf/v1/revisions?limit=1000")
-            if found is None:
+            told = member.tell("/omeconf/v1/revisions?limit=1000")
+            if told is None:
                 wrong.append(f"{member.name} does not tell its revisions")
                 continue
-            numbers: dict[str, list[int]] = {}
-            for revision in found["revisions"]:
-                numbers.setdefault(revision["message"], []).append(revision["number"])
-            for commit in commits:
-                wrong += _wrong_commit(member.name, commit, numbers.get(commit.app, []))
+            revisions = {each["number"]: {**each, "reload": None} for each in told["revisions"]}
+            first = first or revisions
+            wrong += [f"{member.name}: revision {number} is {found}, and elsewhere {first[number]}"
+                      for number, found in revisions.items()
+                      if number in first and found != first[number]]  # fmt: skip
+            for each in self.rounds:
+                for commit in each.commits:
+                    if not commit.is_by_hand:
+                        wrong += wrong_commit(member, commit, revisions)
         return wrong
 
     def _wrong_calls(self, running: Sequence[Member]) -> list[str]:
@@ -443,7 +449,7 @@ class Fleet:
                 for commit in each.commits:
                     calls = [call for call in left if call.name == f"default/{commit.app}"]
                     left = [call for call in left if call not in calls]
-                    wrong += _wrong_of(member, commit, calls, may)
+                    wrong += wrong_calls_of(member, commit, calls, may)
             wrong += [f"{member.name}: a call that no commit asks for: {call}" for call in left]
         return wrong
 
@@ -478,21 +484,31 @@ class Fleet:
         return "\n".join(parts)
 
 
-def _wrong_commit(name: str, commit: Commit, numbers: list[int]) -> list[str]:
-    """What is wrong with what a member's history has of a commit."""
+def wrong_commit(
+    member: Member, commit: Commit, revisions: Mapping[int, Mapping[str, Any]]
+) -> list[str]:
+    """What is wrong with what a member's history and file have of a commit."""
+    numbers = [n for n, revision in revisions.items() if revision["message"] == commit.app]
+    undone = {n: revision for revision in revisions.values() for n in revision["reverts"]}
+    wrong = []
     if len(numbers) > 1:
-        return [f"{name}: {commit.app} was made {len(numbers)} times: {numbers}"]
+        wrong.append(f"was made {len(numbers)} times: {numbers}")
     if commit.fate is Fate.BACK and len(numbers) != 1:
-        return [f"{name}: {commit.app} was taken back, and was not made: {commit.said}"]
-    if commit.fate is Fate.MADE and numbers != [commit.number]:
-        return [f"{name}: {commit.app} is not revision {commit.number}, but {numbers}:"
-                f" {commit.said}"]  # fmt: skip
+        wrong.append(f"was taken back, and is {numbers}")
     if commit.fate is Fate.NOT and numbers:
-        return [f"{name}: {commit.app} was refused, and is revision {numbers}: {commit.said}"]
-    return []
+        wrong.append(f"was refused, and is {numbers}")
+    if commit.fate is Fate.MADE:
+        undoing = undone.get(commit.number)
+        if numbers != [commit.number]:
+            wrong.append(f"is not revision {commit.number}, but {numbers}")
+        if undoing is None and not member.has(commit.app):
+            wrong.append("nobody reverted it, and it is not there")
+        if undoing is not None and undoing["author"] == OWN and commit.said.startswith("200 ok"):
+            wrong.append(f"was answered as confirmed, and taken back: {undoing}")
+    return [f"{member.name}: {commit.app}: {each}: {commit}" for each in wrong]
 
 
-def _wrong_of(member: Member, commit: Commit, calls: Sequence[Call], may: int) -> list[str]:
+def wrong_calls_of(member: Member, commit: Commit, calls: Sequence[Call], may: int) -> list[str]:
     """What is wrong with the calls for one application; may: how often it may be redone."""
     is_there = member.has(commit.app)
     begun = [call.action for call in calls if call.state == "begun"]
