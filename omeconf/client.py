@@ -251,6 +251,10 @@ class Client:
         """End the rollout that is under way: all go back."""
         return self._post("/fleet/abort")
 
+    def fleet_forget(self, node: str) -> dict[str, Any]:
+        """Have a member that is away for good on no list any more."""
+        return self._delete(f"/fleet/members/{quote(node, safe='')}")
+
     # -- calls -----------------------------------------------------------------------------
 
     def call(
@@ -291,6 +295,10 @@ class Client:
 
     def _get(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = self.call("GET", OWN + path, query=query).json
+        return found
+
+    def _delete(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("DELETE", f"{OWN}{path}").json
         return found
 
     def _post(self, path: str, body: object = None) -> dict[str, Any]:

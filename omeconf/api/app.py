@@ -100,6 +100,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     OWN + "/fleet/pause": {"POST": fleet.pause},
     OWN + "/fleet/resume": {"POST": fleet.resume},
     OWN + "/fleet/abort": {"POST": fleet.abort},
+    OWN + "/fleet/members/{node:name}": {"DELETE": fleet.forget},
     OWN + "/schema": {"GET": manage.schema},
     OWN + "/openapi.json": {"GET": openapi.document},
     OWN + "/metrics": {"GET": metrics.exposition},
@@ -146,6 +147,7 @@ ADMIN_ONLY: set[Handler] = {
     fleet.pause,
     fleet.resume,
     fleet.abort,
+    fleet.forget,
 }
 """What may change more than virtual hosts and what is in them."""
 

@@ -76,6 +76,14 @@ async def abort(request: Request) -> Response:
     return JSONResponse(found.as_json(), 202)
 
 
+async def forget(request: Request) -> Response:
+    """Have a member that will not come back on no list any more."""
+    must_not_be_dry(request)
+    group, node = group_of(service_of(request)), request.path_params["node"]
+    await _aside(request, group.forget, node)
+    return JSONResponse({"forgotten": node})
+
+
 async def diff(request: Request) -> Response:
     """What differs between each member's disk (?node=NAME: of one) and the newest revision."""
     service = service_of(request)

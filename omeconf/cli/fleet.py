@@ -309,3 +309,19 @@ def abort(socket_path: Path, *, yes: bool, as_json: bool) -> None:
         print_json(aborted)
     else:
         click.echo(_line(aborted))
+
+
+@fleet.command()
+@click.argument("node", type=NODE)
+@SOCKET
+@JSON
+def forget(node: str, socket_path: Path, *, as_json: bool) -> None:
+    """Have NODE, which will not come back, on no list any more.
+
+    It has to be away. Should it come back all the same, it is a member again.
+    """
+    found = client(socket_path).fleet_forget(node)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{node} is on no list any more")

@@ -49,3 +49,6 @@ class Group(Protocol):
 
     def abort(self, by: str) -> Rollout:
         """End the rollout that is under way. Raises Conflict if there is none, and GroupAway."""
+
+    def forget(self, node: str) -> None:
+        """Have a member that is away for good on no list. Raises NotFound, Conflict, GroupAway."""

@@ -16,6 +16,7 @@ ALONE = "this daemon is not a member of a group: [fleet] endpoints"
 ROUTES = [
     ("GET", "/fleet"),
     ("GET", "/fleet/diff"),
+    ("DELETE", "/fleet/members/n9"),
     *(("POST", f"/fleet/{what}") for what in ("rollout", "pause", "resume", "abort")),
 ]
 

@@ -50,6 +50,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "fleet resume": (),
     "fleet abort": ("--yes",),
     "fleet diff": (),
+    "fleet forget": ("n9",),
 }
 """Each command that asks the daemon, as it may be given."""
 

@@ -444,3 +444,23 @@ def test_who_is_away(group: Group) -> None:
     finally:
         group.etcd.start()
     group.settles()
+
+
+def test_forget(group: Group) -> None:
+    """Who is there cannot be forgotten, who is away for good can, and comes back if it does."""
+    daemon, away = group.daemons[0], group.daemons[2]
+    assert "is there: stop it first" in cli(daemon, "forget n2", 4).stderr
+    assert "no member n9" in cli(daemon, "forget n9", 1).stderr
+    away.stop()
+    try:
+        group.until(lambda: "n2" not in present(group))
+        assert "n2" in cli(daemon, "forget n2").stdout
+        assert [each["node"] for each in group.standing()["members"]] == ["n0", "n1"]
+    finally:
+        away.start()
+    group.until(lambda: len(present(group)) == 3)
+
+
+def present(group: Group) -> set[str]:
+    """The members that are there."""
+    return {each["node"] for each in group.standing()["members"] if each["present"]}

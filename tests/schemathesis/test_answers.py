@@ -33,6 +33,7 @@ NO_SUCCESS = {
         f"{method} /omeconf/v1/fleet{below}": "this daemon is not a member of a group"
         for method, below in (
             *(("GET", below) for below in ("", "/diff")),
+            ("DELETE", "/members/{node}"),
             *(("POST", below) for below in ("/rollout", "/pause", "/resume", "/abort")),
         )
     },

@@ -104,7 +104,7 @@ class Drive:
         is_harmless = last is not None and last.settled == NOTHING
         return is_harmless and now - self._rollout_since > AGAIN_S
 
-    def forget(self, view: View) -> bool:
+    def end_old(self, view: View) -> bool:
         """End a rollout that an etcd restored from a backup still has under way; any member may."""
         rollout = view.rollout
         assert rollout is not None
@@ -244,6 +244,18 @@ class Drive:
             raise Conflict("no rollout is under way that could be aborted")
         self._ask(found, view)
         return found
+
+    def forget(self, node: str) -> None:
+        """Have a member that will not come back on no list any more. Raises NotFound, Conflict."""
+        if node in self.mirror.view().present:
+            raise Conflict(f"{node} is there: stop it first")
+        if node not in self.mirror.below("members"):
+            raise NotFound(f"the group has no member {node}")
+        key = self._group.key
+        compares = [Compare.absent(key("alive", node))]
+        deletes = [Delete(key("members", node)), Delete(key("words", node))]
+        if not self._group.etcd.transact(compares, deletes).is_done:
+            raise Busy(f"{node} has just come back")
 
     def _ask(self, rollout: Rollout, view: View) -> None:
         key, text = self._group.key("rollout"), json.dumps(rollout.as_json()).encode()

@@ -323,7 +323,7 @@ class Fleet:
             return True
         rollout = view.rollout
         is_old = rollout is not None and not rollout.has_ended and rollout.target <= view.stable
-        return is_old and self.drive.forget(view)
+        return is_old and self.drive.end_old(view)
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
@@ -503,6 +503,12 @@ class Fleet:
         found = self.drive.abort(by)
         self._comes_round(lambda: self.mirror.view().changed > changed)
         return found
+
+    def forget(self, node: str) -> None:
+        """Have a member that is away for good on no list. Raises NotFound, Conflict, GroupAway."""
+        self._must_be_met()
+        self.drive.forget(node)
+        self._comes_round(lambda: node not in self.mirror.below("members"))
 
     @property
     def _rollout_id(self) -> int:
