@@ -80,7 +80,7 @@ async def forget(request: Request) -> Response:
     """Have a member that will not come back on no list any more."""
     must_not_be_dry(request)
     group, node = group_of(service_of(request)), request.path_params["node"]
-    await _aside(request, group.forget, node)
+    await _asked(request, group.forget, node)
     return JSONResponse({"forgotten": node})
 
 

@@ -87,6 +87,7 @@ EXAMPLES = {
     "rest": "vhosts/default",
     "number": 1,
     "id": "1",
+    "node": "edge-1",
 }
 """What stands in a path, for instance; they exist in the configuration of `make run`."""
 ACTIONS = {
