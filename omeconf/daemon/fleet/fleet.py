@@ -385,6 +385,8 @@ class Fleet:
         rollout = view.rollout
         first = min(number for number, _ in waiting)
         newer = self.local.member.history.newest(limit=1000)
+        if not newer or newer[0].number < view.head:
+            return  # what takes it back may not have come round yet
         undone = {n: r.message for r in newer if r.number > first for n in r.reverts}
         for number, job in waiting:
             state, said = None, ""
