@@ -11,7 +11,7 @@ WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 CONSOLE := console/node_modules/.ready
 
 .PHONY: run test test-console test-fleet test-long test-systemd torture check console console-check
-.PHONY: man bench bench-check format clean
+.PHONY: torture-fleet man bench bench-check format clean
 
 run: $(READY)  ## start the daemon on a copy of the example
 	@mkdir -p .run
@@ -26,8 +26,13 @@ test-console: $(READY) $(CONSOLE)  ## the console in Chromium: needs npm, and ch
 	@$(BIN)/pip install -q --disable-pip-version-check --group console
 	@$(BIN)/pytest -q -n 2 -m console tests/console
 
-test-fleet: $(READY)  ## clusters of etcd, killed and paused: needs etcd and etcdctl
-	@$(BIN)/pytest -q -n 2 -m fleet tests/fleet
+test-fleet: $(READY)  ## groups on etcd, and what may befall them: needs etcd, root, faketime
+	@$(BIN)/pytest -q -n 2 --dist loadgroup -m fleet tests/fleet
+
+torture-fleet: $(READY)  ## faults at random against a group of ten: 20 minutes, root, faketime
+	@rm -rf .torture-fleet
+	@OMECONF_FLEET_ROUNDS=$${OMECONF_FLEET_ROUNDS:-150} \
+		$(BIN)/pytest -q -m fleet tests/fleet/test_campaign.py
 
 test-long: $(READY)  ## the tests that take minutes
 	@$(BIN)/pytest -q -n auto -m long
@@ -68,7 +73,7 @@ format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) console/node_modules .run .mypy_cache .pytest_cache .ruff_cache .hypothesis .torture
+	rm -rf $(VENV) console/node_modules .run .mypy_cache .pytest_cache .ruff_cache .hypothesis .torture .torture-fleet
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "omeconf needs Python 3.11 or newer on the PATH"; exit 1; }

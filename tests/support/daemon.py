@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 DEADLINE_S = 20.0
 TOKEN = "ome-access-token"
@@ -119,11 +119,17 @@ class Daemon:
         """More options for `serve`."""
         self.wrapped: list[str] = []
         """A command that runs it, if not we ourselves."""
+        self.environment: dict[str, str] = {}
+        """More variables of its environment."""
         self.process: subprocess.Popen[str] | None = None
         self.log_file = base / "log"
 
-    def start(self) -> Daemon:
+    def start(self) -> Self:
         """Start it, and wait until it serves."""
+        return self.spawn().greet()
+
+    def spawn(self) -> Self:
+        """Start it."""
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
                 [
@@ -133,7 +139,13 @@ class Daemon:
                     *self.options,
                 ],
                 stdout=subprocess.PIPE, stderr=log, text=True,
+                env={**os.environ, **self.environment},
             )  # fmt: skip
+        return self
+
+    def greet(self) -> Self:
+        """Wait until it serves."""
+        assert self.process is not None
         assert self.process.stdout is not None
         self.greeting = self.process.stdout.readline()
         assert "serving" in self.greeting, self.log

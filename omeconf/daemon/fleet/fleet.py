@@ -99,6 +99,7 @@ class Fleet:
             settings.lease_s,
             self.notice,
             self._hangs,
+            self._on_record,
         )
         member.away, member.announce = self._away, service.announce
         service.confirmation.is_shared = True
@@ -128,6 +129,10 @@ class Fleet:
             except Unwritable as error:
                 log.warning("Cannot note who this member is: %s", error)
         return found
+
+    def _on_record(self) -> tuple[int, int]:
+        item = self.mirror.items.get(f"alive/{self.node}")
+        return (item.lease, item.changed) if item is not None and self.mirror.is_current else (0, 0)
 
     def _hangs(self) -> bool:
         return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)
@@ -223,6 +228,9 @@ class Fleet:
         if self.trouble:
             return False
         self._answer()
+        if self.presence.uid != self.uid:
+            self.uid = self.presence.uid
+            self.local.member.history.set_note(UID, self.uid)
         if self.presence.is_taken:
             return False
         if self._is_restored():
@@ -405,10 +413,11 @@ class Fleet:
         view = self.mirror.view()
         rollout = view.rollout
         first = min(number for number, _ in waiting)
-        history = self.local.member.history
-        newest = history.head()
-        count = newest.number - first if newest is not None else 0
-        newer = history.newest(limit=count) if count > 0 else []
+        newest = self.local.member.history.head()
+        if newest is None or newest.number < view.head:
+            return  # what takes it back may not have come round yet
+        count = newest.number - first
+        newer = self.local.member.history.newest(limit=count) if count > 0 else []
         undone = {n: r.message for r in newer for n in r.reverts}
         for number, job in waiting:
             state, said = None, ""
