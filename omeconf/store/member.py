@@ -339,7 +339,8 @@ class Member(Repository):
         if self.head is None or self.head is self._disk:
             return super().check_with(file, data, is_closed=is_closed)
         files = self.head.checked.snapshot.files
-        return self._check_source(Layered({**files, file: data}, self.folder))
+        outside = files if is_closed else None
+        return self._check_source(Layered({**files, file: data}, self.folder, outside))
 
     # -- this member's disk ----------------------------------------------------------------
 

@@ -376,6 +376,17 @@ def test_a_file_outside_that_is_another_here(opened: Opener, tmp_path: Path) -> 
         one.place(2)
 
 
+def test_who_may_not_read_outside_cannot_by_a_check(opened: Opener, tmp_path: Path) -> None:
+    (tmp_path / "secret.xml").write_text("<VirtualHost><Name>secret</Name></VirtualHost>")
+    include = f'<VirtualHost include="{tmp_path}/*.xml"/></VirtualHosts>'
+    text = MINIMAL.replace("</VirtualHosts>", include).encode()
+    one = opened("one", MINIMAL)
+    meet(one)
+    add(one, "new")  # now head is not on disk
+    assert len(one.check_with("Server.xml", text).snapshot.files) == 2
+    assert len(one.check_with("Server.xml", text, is_closed=True).snapshot.files) == 1
+
+
 def test_a_member_opens_where_it_was(opened: Opener) -> None:
     one = opened("one", MINIMAL)
     meet(one)
