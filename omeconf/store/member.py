@@ -380,9 +380,7 @@ class Member(Repository):
         Nothing has changed then.
         """
         checked = self.check_here(number)
-        new = checked.snapshot
-        self.folder.make_places(new.files)
-        old = self._disk.checked.snapshot if self._disk else self._rescued(new)
+        old = self._disk.checked.snapshot if self._disk else self._rescued(checked.snapshot)
         head = Head(self.history.get(number), checked)
         self._bring(head, old, placed=number)
         self.placed = head
@@ -390,6 +388,7 @@ class Member(Repository):
 
     def _bring(self, head: Head, old: Snapshot, *, placed: int | None) -> None:
         """Have a revision on disk in place of what lies there, and know it after a crash."""
+        self.folder.make_places(head.checked.snapshot.files)
         prepared = self.preparation.prepare(old, head.checked.snapshot)
 
         def record() -> Revision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -350,6 +351,30 @@ def test_kept_on_this_member(opened: Opener) -> None:
     write(one, MINIMAL)
     one.adopt()
     assert one.own is None
+
+
+def test_a_folder_that_is_missing_is_made(opened: Opener) -> None:
+    text = MINIMAL.replace("</VirtualHosts>", '<VirtualHost include="vh/*.xml"/></VirtualHosts>')
+    one, two = opened("one", MINIMAL), opened("two", manual=Manual.REPAIR)
+    meet(one)
+    meet(two)
+    two.place(1)
+    (one.folder.path / "vh").mkdir()
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    (one.folder.path / "vh/a.xml").write_text(host)
+    write(one, text)
+    one.adopt()
+    three = opened("three")
+    meet(three)
+    three.place(1)
+    write(three, MINIMAL.replace("<Server ", "<!-- mine --><Server "))
+    three.adopt()  # on top of what has a new folder
+    assert (three.folder.path / "vh/a.xml").read_text() == host
+    meet(two)
+    two.place(2)
+    shutil.rmtree(two.folder.path / "vh")
+    two.adopt()
+    assert (two.folder.path / "vh/a.xml").read_text() == host
 
 
 @pytest.mark.parametrize("more", ["<!-- mine -->", "<broken>"])
