@@ -325,13 +325,15 @@ class Member(Repository):
     def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
         """Commit the inverse of some revisions' diffs, however it stands with this member's disk.
 
-        Raises Conflict where newer edits touch the same lines, Busy, and Unwritable.
+        Raises Conflict where newer edits touch the same lines, Refused if it had errors then that
+        it does not have now, Busy, and Unwritable.
         """
         base, taken_back = self.view(), tuple(sorted(numbers))
         files = without(self.history, taken_back, base.checked.snapshot.files)
         if files == base.checked.snapshot.files:
             return base
         checked = self._check(files)
+        self.judge(checked, base.checked, force=True)
         return self._propose(base, checked, Origin.ROLLBACK, author, message, taken_back)
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:

@@ -224,6 +224,17 @@ def test_what_is_refused_is_refused_before_the_group_hears_of_it(opened: Opener)
     assert head.number == 1
 
 
+def test_what_could_not_be_taken_back_without_errors_stays(opened: Opener) -> None:
+    one = opened("one", MINIMAL)
+    meet(one)
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>renamed</Name>"))
+    one.adopt()
+    add(one, "app")  # there would be two of that name
+    with pytest.raises(Refused, match="app"):
+        one.take_back([2], "me", "take back")
+    assert one.view().revision.number == 3
+
+
 def test_a_large_one_is_split_and_comes_out_whole(opened: Opener) -> None:
     one, two = opened("one", MINIMAL), opened("two")
     meet(one)
