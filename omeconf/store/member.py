@@ -22,7 +22,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
-from omeconf.store.repository import Head, Made, Repository
+from omeconf.store.repository import HOLD, Head, Made, Repository
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
@@ -213,14 +213,22 @@ class Member(Repository):
             log.warning("The history from before the group is kept in %s", self.history.set_aside)
             self.history.set_aside = None
             self.head = self.placed = self._disk = None
-        if not is_own:
-            self.history.insert(records)
-        number = own.number if own and is_own else 0
-        self.history.set_note(GROUP, group_id)
-        self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number} if number else {})
+        self._begin(() if is_own else records, group_id, own.number if own and is_own else None)
         self._learned()
         self._take_marks()
         self.looking.saw(None)
+
+    def _begin(self, records: Sequence[Record], group_id: str, number: int | None) -> None:
+        """Have the history be the group's; number: which revision lies here, if one does.
+
+        In one step: else a crash would leave what is taken for a history of our own, and the file
+        of this machine for an edit of it.
+        """
+        self.history.insert(
+            records,
+            notes={GROUP: group_id, HOLD: self.held},
+            marks={DISK: number, BEFORE: number, PLACED: number},
+        )
 
     def learn(self, records: Sequence[Record]) -> None:
         """Take up revisions that others made, above the newest here. Raises Unwritable."""
@@ -256,14 +264,10 @@ class Member(Repository):
         self.history.start_anew()
         aside, self.history.set_aside = self.history.set_aside, None
         self.head = self.placed = self._disk = None
-        self.history.insert(records)
-        self.history.set_note(GROUP, group_id)
+        digest = old.revision.digest if old is not None else ""
+        same = (r.revision.number for r in reversed(records) if r.revision.digest == digest)
+        self._begin(records, group_id, next(same, None))
         self._learned()
-        for record in reversed(records):
-            if old is not None and record.revision.digest == old.revision.digest:
-                number = record.revision.number
-                self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number})
-                break
         self._take_marks()
         self.looking.saw(None)
         return aside

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -67,6 +69,10 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
     for member in all_of_them:
         member.close()
         member.group.etcd.close()
+
+
+class Crash(BaseException):
+    """As if the process ended there."""
 
 
 def group_id(member: Member) -> str:
@@ -141,6 +147,44 @@ def test_what_lay_in_the_folder_of_one_that_joins_is_kept(opened: Opener) -> Non
     assert on_disk(two) == MINIMAL
     assert rescued(two) == [other]
     assert list((two.history.path.parent).glob("history.sqlite.*damaged*"))  # set aside, whole
+
+
+@pytest.mark.parametrize("text", [None, "<Server>broken"])
+def test_a_crash_while_it_joins_makes_nothing_its_own(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    one, two = opened("one", MINIMAL), opened("two", text)
+    meet(one)
+    transaction = two.history._transaction
+
+    @contextmanager
+    def last(*, is_synced: bool = True) -> Iterator[sqlite3.Connection]:
+        with transaction(is_synced=is_synced) as database:
+            yield database
+        raise Crash
+
+    monkeypatch.setattr(two.history, "_transaction", last)
+    with pytest.raises(Crash):
+        meet(two)
+    two.close()
+    two = opened("two")
+    assert meet(two) is Lineage.SAME
+    assert two.placed is None
+    if text is not None:
+        write(two, MINIMAL.replace("<Name>app</Name>", "<Name>mine</Name>"))  # it is repaired
+    two.adopt()
+    assert two.view().revision.number == 1
+    two.place(1)
+    assert on_disk(two) == MINIMAL
+
+
+def test_who_is_held_is_so_also_in_the_group(opened: Opener) -> None:
+    one, two = opened("one", MINIMAL), opened("two", MINIMAL.replace("app<", "mine<"))
+    meet(one)
+    two.hold("half done")
+    meet(two)
+    two.close()
+    assert opened("two").held == "half done"
 
 
 def test_files_that_an_include_would_take_go_with_the_rest(opened: Opener) -> None:
