@@ -381,12 +381,14 @@ class Member(Repository):
     def place(self, number: int) -> Head:
         """Bring a revision on disk, and take part with it.
 
-        What lies there before the first one is kept in the state folder, if it is something else.
+        What lies there before the first one is kept in the state folder, if it is something else;
+        so is what an older one left in the place of a new file.
         Raises Busy if somebody is editing the files, Conflict as `check_here`, and Unwritable.
         Nothing has changed then.
         """
         checked = self.check_here(number)
-        old = self._disk.checked.snapshot if self._disk else self._rescued(checked.snapshot)
+        new, known = checked.snapshot, self._disk.checked.snapshot if self._disk else None
+        old = self._rescued(new) if known is None else self._with_what_is_left(known, new)
         head = Head(self.history.get(number), checked)
         self._bring(head, old, placed=number)
         self.placed = head
@@ -439,6 +441,19 @@ class Member(Repository):
         outside = {file: data for file, data in new.files.items() if not new.is_inside(file)}
         self._keep((file, data) for file, data in there.items() if new.files.get(file) != data)
         return Snapshot({**there, **outside}, main=self.main, folder=str(self.folder.path))
+
+    def _with_what_is_left(self, known: Snapshot, new: Snapshot) -> Snapshot:
+        """What is known to be on disk, and what lies besides where a revision has a new file: that
+        is kept first.
+        """
+        come = (f for f in new.files.keys() - known.files.keys() if new.is_inside(f))
+        found = ((file, self._bytes(file)) for file in come)
+        left = {f: data for f, data in found if data is not None and data != new.files[f]}
+        self._keep(left.items())
+        if not left:
+            return known
+        files = {**known.files, **left}
+        return Snapshot(files, main=self.main, folder=str(self.folder.path))
 
     def _keep(self, saves: Iterable[tuple[str, bytes]]) -> None:
         if self.history.note(GROUP) is None:

@@ -432,6 +432,32 @@ def test_a_folder_that_is_missing_is_made(opened: Opener) -> None:
     assert (two.folder.path / "vh/a.xml").read_text() == host
 
 
+def test_what_an_older_revision_left_is_not_in_the_way(opened: Opener) -> None:
+    text = MINIMAL.replace("</VirtualHosts>", '<VirtualHost include="vh/*.xml"/></VirtualHosts>')
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    one, two = opened("one", text), opened("two")
+    (one.folder.path / "vh").mkdir()
+    file, copy = one.folder.path / "vh/a.xml", two.folder.path / "vh/a.xml"
+    file.write_text(host)
+    one.adopt()
+    meet(one)
+    meet(two)
+    two.place(two.view().revision.number)
+    write(one, MINIMAL)  # it is not included any more, and stays
+    one.adopt()
+    meet(two)
+    two.place(two.view().revision.number)
+    assert copy.read_text() == host
+    file.write_text(host.replace("more", "other"))
+    write(one, text)
+    one.adopt()
+    meet(two)
+    two.place(two.view().revision.number)
+    assert copy.read_text() == file.read_text()
+    assert rescued(two) == [host]
+    assert two.adopt() is None
+
+
 @pytest.mark.parametrize("more", ["<!-- mine -->", "<broken>"])
 def test_put_right(opened: Opener, more: str) -> None:
     one = opened("one", MINIMAL, Manual.REPAIR)
