@@ -22,9 +22,6 @@ APPLICATIONS = 10
 LEASE_S = FleetSettings().lease_s
 ELECTION_S = 1.0
 """etcd waits at least so long before it elects another leader (--election-timeout)."""
-SETTLED_S = 1.5
-"""After a rollout: what members say behind it belongs to it."""
-WARM_UP = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +195,7 @@ def _some_rollouts(
     answers, ends, driver_cpu, other_cpu = Samples(), Samples(), Samples(), Samples()
     wal, calls, events = Samples(), Samples(), Samples()
     for number in range(-1, runs):
-        fleet.rest()
-        time.sleep(SETTLED_S)
+        fleet.settle()
         for _ in range(5):
             puts.seconds.append(etcds.put_s())
         quick.seconds.append(plains[0].edit_s())
@@ -210,7 +206,7 @@ def _some_rollouts(
         begin = fleet.edit(number % len(members))
         answered = time.perf_counter()
         end = fleet.observer.wait_stable(newest + 1)
-        time.sleep(SETTLED_S)
+        fleet.settle()
         if number < 0:
             continue
         spent = [m.cpu_s() - was for m, was in zip(members, cpu, strict=True)]
@@ -266,7 +262,7 @@ def _bytes(plan: Plan, applications: int, found: Found) -> None:
             newest = fleet.observer.number("head")
             fleet.edit(0, number % applications)
             fleet.observer.wait_stable(newest + 1)
-        time.sleep(SETTLED_S)
+        fleet.settle()
         after = fleet.etcds.metrics()
         found_values = fleet.group.etcd.read(f"{fleet.group.root}revisions/").items
         parts = fleet.group.etcd.read(f"{fleet.group.root}parts/").items
@@ -385,8 +381,7 @@ def _wait_whole(fleet: Fleet, started: EtcdProcess) -> None:
         return False
 
     wait_for(serves, "etcd")
-    fleet.rest()
-    time.sleep(SETTLED_S)
+    fleet.settle()
 
 
 # -- nothing to do -----------------------------------------------------------------------------
@@ -397,7 +392,7 @@ def _idle(plan: Plan, found: Found) -> None:
     count = plan.idle_members
     try:
         with _fleet(plan, "idle", members=count) as fleet:
-            time.sleep(5.0)
+            fleet.settle()
             every = [*fleet.members, plain]
             cpu, before, begin = [s.cpu_s() for s in every], fleet.etcds.metrics(), time.monotonic()
             time.sleep(plan.idle_s)

@@ -27,6 +27,8 @@ T = TypeVar("T")
 GROUP = "bench"
 PATIENCE_S = 300.0
 """What a group has not done after so long, it does not do."""
+QUIET_S = 1.0
+"""What members say of themselves behind a rollout comes within so long."""
 AT_ONCE = 2
 """So many members start at the same time: more would only wait for the processor."""
 HOOK = '[reload]\nwait_s = {wait_s}\n[[hooks]]\nrun = ["/bin/true"]\n'
@@ -283,6 +285,14 @@ class Fleet:
     def rest(self) -> None:
         """Wait until nothing is under way."""
         self.observer.wait(lambda items: _number(items, "stable") == _number(items, "head"), "rest")
+
+    def settle(self) -> None:
+        """Wait until nothing is under way, and nobody has said anything for a while."""
+        self.rest()
+        known = -1
+        while known != len(self.observer.told):
+            known = len(self.observer.told)
+            time.sleep(QUIET_S)
 
     def driver(self) -> int:
         """The index of the member that drives."""
