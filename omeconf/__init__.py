@@ -20,6 +20,10 @@ One edit over the API: ``api`` (who, what) -> ``daemon.service`` [on the one wri
 adopt a settled manual edit; ``core.edit`` splices, ``core.check`` judges, ``store.repository``
 records and publishes, ``daemon.jobs`` reloads what ``core.plan`` says] -> ``api`` (envelope).
 
+In a group (``daemon.fleet``) a commit is one transaction in etcd (``store.group``), head is the
+group's newest revision, and a rollout (``core.rollout``) moves what lies on each member's disk
+(``store.member``).
+
 One edit by hand: ``daemon.watcher`` wakes ``daemon.service`` -> the folder's digest is head's?
 stop -> check -> adopt -> the same reload.
 """

@@ -225,6 +225,36 @@ class Client:
         """Settings and files are looked at again; what that reloads goes on by itself."""
         return self._post("/reload")
 
+    # -- the group -------------------------------------------------------------------------
+
+    def fleet(self) -> dict[str, Any]:
+        """How the group and every member of it stands. Refused with 404 if there is none."""
+        return self._get("/fleet")
+
+    def fleet_diff(self, node: str | None = None) -> dict[str, Any]:
+        """What differs between the disk of each member, or of one, and the newest revision."""
+        return self._get("/fleet/diff", _only(node=node))
+
+    def fleet_rollout(self) -> dict[str, Any]:
+        """Begin a rollout to the newest revision."""
+        return self._post("/fleet/rollout")
+
+    def fleet_pause(self, reason: str = "") -> dict[str, Any]:
+        """Have no rollout go on, or begin, until `fleet_resume`."""
+        return self._post("/fleet/pause", {"reason": reason})
+
+    def fleet_resume(self) -> dict[str, Any]:
+        """Have rollouts go on."""
+        return self._post("/fleet/resume")
+
+    def fleet_abort(self) -> dict[str, Any]:
+        """End the rollout that is under way: all go back."""
+        return self._post("/fleet/abort")
+
+    def fleet_forget(self, node: str) -> dict[str, Any]:
+        """Have a member that is away for good on no list any more."""
+        return self._delete(f"/fleet/members/{quote(node, safe='')}")
+
     # -- calls -----------------------------------------------------------------------------
 
     def call(
@@ -265,6 +295,10 @@ class Client:
 
     def _get(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = self.call("GET", OWN + path, query=query).json
+        return found
+
+    def _delete(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("DELETE", f"{OWN}{path}").json
         return found
 
     def _post(self, path: str, body: object = None) -> dict[str, Any]:

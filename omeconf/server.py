@@ -73,12 +73,12 @@ class Places:
 
 def open_service(places: Places, settings: Settings) -> Service:
     """The service of one Server.xml, started. Raises BadSettings, Conflict or Unwritable."""
-    engine, fleet = settings.engine, settings.fleet
+    engine = settings.engine
     env = read_env(Path(engine.env_file)) if engine.env_file else None
     history = History(places.state / "history.sqlite")
     schema = shipped_schema(engine.release)
     vanished_s = settings.watch.vanished_s
-    if not fleet.endpoints:
+    if not settings.fleet.endpoints:
         repository = Repository(
             places.server_xml,
             history,
@@ -97,8 +97,8 @@ def open_service(places: Places, settings: Settings) -> Service:
         history,
         schema,
         group_of(settings),
-        node=node_of(fleet),
-        manual=Manual(fleet.on_manual),
+        node=node_of(settings.fleet),
+        manual=Manual(settings.fleet.on_manual),
         clock=time.time,
         env=env,
         vanished_s=vanished_s,
@@ -106,9 +106,10 @@ def open_service(places: Places, settings: Settings) -> Service:
     )
     lock(places.state)
     service = Service(member, settings)
-    service.group = Fleet(service, member)
+    fleet = service.group = Fleet(service, member)
     service.start()
-    service.group.start()
+    fleet.start()
+    service.vitals.append(lambda: fleet.is_alive)
     return service
 
 

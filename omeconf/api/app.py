@@ -28,6 +28,7 @@ from omeconf.api import (
     cors,
     documents,
     events,
+    fleet,
     manage,
     metrics,
     openapi,
@@ -93,6 +94,13 @@ ROUTES: dict[str, dict[str, Handler]] = {
     OWN + "/reloads/{id:name}": {"GET": manage.reload},
     OWN + "/reloads/{id:name}:retry": {"POST": manage.retry},
     OWN + "/events": {"GET": events.stream},
+    OWN + "/fleet": {"GET": fleet.standing},
+    OWN + "/fleet/diff": {"GET": fleet.diff},
+    OWN + "/fleet/rollout": {"POST": fleet.roll_out},
+    OWN + "/fleet/pause": {"POST": fleet.pause},
+    OWN + "/fleet/resume": {"POST": fleet.resume},
+    OWN + "/fleet/abort": {"POST": fleet.abort},
+    OWN + "/fleet/members/{node:name}": {"DELETE": fleet.forget},
     OWN + "/schema": {"GET": manage.schema},
     OWN + "/openapi.json": {"GET": openapi.document},
     OWN + "/metrics": {"GET": metrics.exposition},
@@ -135,6 +143,11 @@ ADMIN_ONLY: set[Handler] = {
     manage.reload_settings,
     manage.hold,
     manage.resume,
+    fleet.roll_out,
+    fleet.pause,
+    fleet.resume,
+    fleet.abort,
+    fleet.forget,
 }
 """What may change more than virtual hosts and what is in them."""
 
@@ -207,6 +220,7 @@ def build(
     app.state.tags = Tags()
     app.state.metrics = counts or metrics.Metrics(service)
     app.state.waiting = 0
+    app.state.asking = 0
     app.state.reads = service.settings.log.reads
     app.state.stopping = stopping or asyncio.Event()
     app.router.redirect_slashes = False

@@ -87,6 +87,7 @@ EXAMPLES = {
     "rest": "vhosts/default",
     "number": 1,
     "id": "1",
+    "node": "edge-1",
 }
 """What stands in a path, for instance; they exist in the configuration of `make run`."""
 ACTIONS = {
@@ -271,6 +272,9 @@ def _to_revision(where: str) -> dict[str, Doc]:
     }
 
 
+_STEERS: Doc = {"statuses": (409,)}
+"""What changes no configuration, but how the group comes to run it."""
+
 OPERATIONS: Mapping[tuple[str, str], Doc] = {
     **_things("VirtualHost", _V, is_changed=False),
     **_things("Application", _A, is_changed=True),
@@ -384,6 +388,21 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "answer": TEXT,
         "answer_type": "text/event-stream",
     },
+    (f"{_O}/fleet", "GET"): {"answer": ref("Fleet")},
+    (f"{_O}/fleet/diff", "GET"): {
+        "parameters": [_parameter("node", "query", "Of one member; of all unless told.")],
+        "answer": record({"head": NUMBER, "members": array(ref("FleetDifference"))}),
+    },
+    (f"{_O}/fleet/rollout", "POST"): {**_STEERS, "success": 202, "answer": ref("Rollout")},
+    (f"{_O}/fleet/pause", "POST"): {
+        **_STEERS,
+        "body": record({"reason": TEXT}, optional=("reason",)),
+        "optional": True,
+        "answer": record({"paused": ref("Pause")}),
+    },
+    (f"{_O}/fleet/resume", "POST"): {**_STEERS, "answer": record({"paused": {"type": "null"}})},
+    (f"{_O}/fleet/abort", "POST"): {**_STEERS, "success": 202, "answer": ref("Rollout")},
+    (f"{_O}/fleet/members/{{node}}", "DELETE"): {**_STEERS, "answer": record({"forgotten": TEXT})},
     (f"{_O}/schema", "GET"): {
         "parameters": [FORM],
         "answers": {"application/xml": TEXT, "application/json": ref("Model")},

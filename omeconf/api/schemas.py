@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from omeconf.api.auth import ROLES
 from omeconf.core.json_schema import NULL, Doc, Model, array
+from omeconf.core.rollout import Phase, Says
 from omeconf.core.schema import Schema
 
 PLACE = "#/components/schemas"
@@ -16,6 +17,7 @@ TEXT: Doc = {"type": "string"}
 NUMBER: Doc = {"type": "integer", "minimum": 0}
 ANY: Doc = {"type": "object", "additionalProperties": True}
 SWITCH: Doc = {"type": "boolean"}
+SECONDS: Doc = {"type": "number"}
 REVISION_NUMBER: Doc = {**NUMBER, "maximum": 2**53}
 
 
@@ -127,6 +129,39 @@ _ELEMENT = record(
     }
 )
 _OPERATION = {"op": TEXT, "path": {"type": "string", "pattern": "^(/.*)?$"}}
+
+_PHASES = [each.value for each in Phase]
+_FLEET = {
+    **dict.fromkeys(("group", "node"), TEXT),
+    "state": {"enum": ["ok", "slow", "away", "trouble"]},
+    "trouble": _MAYBE_TEXT,
+    **dict.fromkeys(("head", "confirmed"), _MAYBE_NUMBER),
+    "driver": _MAYBE_TEXT,
+}
+_MEMBER = {
+    **dict.fromkeys(("omeconf", "engine"), TEXT),
+    "labels": array(TEXT),
+    **dict.fromkeys(("disk", "running", "healthy"), _MAYBE_NUMBER),
+    "confirmed": SWITCH,
+    **dict.fromkeys(("drift", "trouble"), _MAYBE_TEXT),
+}
+"""What a member puts on record; of one that has just come there may be nothing yet."""
+_ROLLOUT = {
+    **dict.fromkeys(("id", "target", "base"), NUMBER),
+    "phase": {"enum": _PHASES},
+    "policy": record(
+        {
+            **dict.fromkeys(("canary", "maxUnavailable"), NUMBER),
+            "order": array(TEXT),
+            **dict.fromkeys(("voteSeconds", "applySeconds", "soakSeconds"), SECONDS),
+            "confirmSeconds": SECONDS,
+        }
+    ),
+    "batches": array(array(TEXT)),
+    "step": NUMBER,
+    "skipped": {"type": "object", "additionalProperties": TEXT},
+    **dict.fromkeys(("reason", "settled"), TEXT),
+}
 
 OURS: dict[str, Doc] = {
     "Transaction": {
@@ -281,7 +316,72 @@ OURS: dict[str, Doc] = {
                     NULL,
                 ]
             },
+            "fleet": {
+                "anyOf": [
+                    record({**_FLEET, "rollout": {"enum": [*_PHASES, None]}, "paused": SWITCH}),
+                    NULL,
+                ]
+            },
         }
+    ),
+    "Fleet": record(
+        {
+            **_FLEET,
+            "endpoint": TEXT,
+            "members": array(ref("Member")),
+            "rollout": {"anyOf": [ref("RolloutProgress"), NULL]},
+            "paused": {"anyOf": [ref("Pause"), NULL]},
+            "goesBackInSeconds": {"type": ["number", "null"]},
+        }
+    ),
+    "Member": record(
+        {
+            "node": TEXT,
+            "present": SWITCH,
+            **_MEMBER,
+            "says": {
+                "anyOf": [
+                    record(
+                        {
+                            "rollout": NUMBER,
+                            "says": {"enum": [each.value for each in Says]},
+                            "reason": TEXT,
+                        }
+                    ),
+                    NULL,
+                ]
+            },
+            "skipped": _MAYBE_TEXT,
+        },
+        optional=tuple(_MEMBER),
+    ),
+    "Rollout": record(_ROLLOUT),
+    "RolloutProgress": record({**_ROLLOUT, "healthy": array(TEXT), "members": NUMBER}),
+    "Pause": record({"by": TEXT, "reason": TEXT}),
+    "FleetDifference": record(
+        {
+            "node": TEXT,
+            "present": SWITCH,
+            "disk": _MAYBE_NUMBER,
+            "changes": {"anyOf": [array(ref("Change")), NULL]},
+            "plan": {"anyOf": [array(ref("PlanItem")), NULL]},
+            "diff": _MAYBE_TEXT,
+            "unknown": _MAYBE_TEXT,
+            "drift": {
+                "description": "Of the member that is asked: its files beside its revision.",
+                "anyOf": [
+                    record(
+                        {
+                            "revision": NUMBER,
+                            "good": SWITCH,
+                            **dict.fromkeys(("diff", "unknown"), _MAYBE_TEXT),
+                        }
+                    ),
+                    NULL,
+                ],
+            },
+        },
+        optional=("drift",),
     ),
     "Model": record({"series": TEXT, "elements": array(_ELEMENT)}),
     "Failure": {

@@ -13,6 +13,7 @@ from omeconf.cli import (
     editing,
     events,
     files,
+    fleet,
     history,
     schemas,
     steering,
@@ -41,6 +42,7 @@ SECTIONS = {
         steering.hold,
         steering.resume,
     ),
+    "Fleet": (fleet.fleet,),
     "Without a daemon": (files.check, files.migrate, schemas.schema, completion.completion),
     "The daemon": (
         daemon.serve,

@@ -7,12 +7,15 @@ import sys
 import click
 
 
-def ask(question: str, *, yes: bool) -> None:
-    """Go on if the answer is yes; else end with 1. Raises UsageError if nobody can be asked."""
+def ask(question: str, *, yes: bool, look: str = "--dry-run") -> None:
+    """Go on if the answer is yes; else end with 1. Raises UsageError if nobody can be asked.
+
+    look: what shows what would be done.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here: give --yes, or look with --dry-run")
+        raise click.UsageError(f"nobody can be asked here: give --yes, or look with {look}")
     if not click.confirm(question, err=True):
         sys.exit(1)
 

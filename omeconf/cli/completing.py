@@ -56,6 +56,8 @@ STATE_OR_FILE = Completed(offers.states)
 """disk, head, running, healthy, the number of a revision, or a file."""
 JOB = Completed(offers.jobs)
 """A reload."""
+NODE = Completed(offers.nodes)
+"""A member of the group, by its name."""
 VHOST = Completed(offers.hosts)
 """A virtual host, by its name."""
 APP = Completed(offers.applications)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from omeconf.cli.fleet import progress_of
 from omeconf.cli.history import change_of, names_of
 from omeconf.cli.options import JSON, SOCKET, client
 
@@ -77,6 +78,24 @@ def _engine(data: dict[str, Any]) -> str:
     return "answers" if data["reachable"] else "is away"
 
 
+def _rollout(data: dict[str, Any]) -> str:
+    paused = ", paused" if data["paused"] else ""
+    settled = f"; {data['settled']}" if data["settled"] else ""
+    return f"{data['id']} to revision {data['target']}: {progress_of(data)}{paused}{settled}"
+
+
+def _fleet(data: dict[str, Any]) -> str:
+    if data["state"] == "forked":
+        return f"etcd had other revisions than this member: ours are kept in {data['kept']}"
+    if data["state"] == "healed":
+        numbers = ", ".join(map(str, data["revisions"]))
+        return f"etcd had lost revisions, which it has again: {numbers or 'others gave them back'}"
+    trouble = f" ({data['trouble']})" if data["trouble"] else ""
+    there = ", ".join(data["present"]) or "nobody"
+    driver = f"; {data['driver']} drives" if data["driver"] else "; nobody drives"
+    return f"{data['state']}{trouble}: {there}{driver}{'; paused' if data['paused'] else ''}"
+
+
 TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "revision": _revision,
     "drift": _drift,
@@ -87,6 +106,8 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "resumed": lambda _: "manual edits are taken up again",
     "engine": _engine,
     "certificate": lambda data: f"{data['virtualHost']}: {data['error'] or 'read again'}",
+    "rollout": _rollout,
+    "fleet": _fleet,
     "gap": lambda _: "what happened in between is not kept; `omeconf log` has every revision",
 }
 """What a person is told of each kind."""

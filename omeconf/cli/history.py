@@ -115,7 +115,23 @@ def _around(found: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{', '.join(watching['folders'])}, {every}" if watching["folders"] else every
         trouble = f"; cannot watch {watching['trouble']}" if watching["trouble"] else ""
         rows.append(("watching", text + click.style(trouble, fg="yellow")))
+    if found["fleet"]:
+        rows.append(("group", _group(found["fleet"])))
     return rows
+
+
+def _group(found: dict[str, Any]) -> str:
+    """The group on one line; `omeconf fleet status` has all of it."""
+    is_well = found["state"] in ("ok", "slow")
+    trouble = f" ({found['trouble']})" if found["trouble"] else ""
+    state = click.style(f"{found['state']}{trouble}", fg=None if is_well else "red")
+    parts = [
+        f"{found['group']}, as {found['node']}: {state}",
+        f"newest {found['head'] or 'none'}, confirmed {found['confirmed'] or 'none'}",
+        *([f"rollout {found['rollout']}"] if found["rollout"] else []),
+        *(["paused"] if found["paused"] else []),
+    ]
+    return "; ".join(parts)
 
 
 def _show_troubles(found: dict[str, Any]) -> None:

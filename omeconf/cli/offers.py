@@ -1,4 +1,4 @@
-"""What a shell is offered: revisions, applications, and elements of the XSD.
+"""What a shell is offered: revisions, applications, members, and elements of the XSD.
 
 What the daemon knows is offered if it answers soon.
 """
@@ -106,6 +106,15 @@ def new_application(ctx: click.Context, begun: str) -> Offers:
     for host in hosts(ctx, ""):
         if f"{host.value}/".startswith(begun):
             yield CompletionItem(f"{host.value}/", type="part")
+
+
+def nodes(ctx: click.Context, begun: str) -> Offers:
+    """The members of the group, with the revision that each has."""
+    found = _asked(ctx, lambda daemon: daemon.fleet())
+    for each in found["members"] if found else ():
+        if each["node"].startswith(begun):
+            there = "" if each["present"] else "away, "
+            yield CompletionItem(each["node"], help=f"{there}revision {each.get('disk') or 'none'}")
 
 
 # -- what the XSD knows ----------------------------------------------------------------------------

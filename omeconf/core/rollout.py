@@ -281,10 +281,11 @@ def batches(members: Mapping[str, tuple[str, ...]], policy: Policy) -> tuple[tup
 
 
 def _checked(view: View, rollout: Rollout, waited_s: float) -> Rollout | None:
-    words = {node: word for node in view.present if (word := view.word(node)) is not None}
-    for node, word in sorted(words.items()):
-        if word.says is Says.REFUSES:
+    for node in sorted(view.words):  # also of one that has gone away since
+        word = view.word(node)
+        if word is not None and word.says is Says.REFUSES:
             return replace(rollout, phase=Phase.REFUSED, reason=f"{node}: {word.reason}")
+    words = {node: said for node in view.present if (said := view.word(node)) is not None}
     silent = view.present.keys() - words.keys()
     if (silent and waited_s < rollout.policy.vote_s) or view.is_paused:
         return None
@@ -324,11 +325,12 @@ def _applied(view: View, rollout: Rollout, waited_s: float, steady_s: float) -> 
         if waited_s < rollout.policy.apply_s:
             return None
         return _going_back(rollout, f"{waiting[0]}: not healthy in {rollout.policy.apply_s:g} s")
-    if not healthy:
+    is_last = rollout.step + 1 == len(rollout.batches)
+    if not healthy and (is_last or any(node not in view.present for node in rollout.begun)):
         return _going_back(rollout, f"nobody is left that runs it: {_listed(skipped)}")
     if steady_s < rollout.policy.soak_s or view.is_paused:
         return None
-    if rollout.step + 1 < len(rollout.batches):
+    if not is_last:
         return replace(rollout, step=rollout.step + 1, skipped=skipped)
     return replace(rollout, phase=Phase.CONFIRMED, skipped=skipped)
 
@@ -424,16 +426,21 @@ def duty(
     that said; obstacle: why nothing can be applied here now, "" if it can.
     """
     rollout = view.rollout
-    if stand is not None and stand.is_open and placed == stand.target:
-        return _on_trial(view, stand, outcome, output)
+    if stand is not None and placed == stand.target:
+        if stand.is_open:
+            return _on_trial(node, view, stand, outcome, output)
+        if stand.back not in (0, placed) and placed != view.stable:
+            return Duty(Do.GO_BACK, stand.word)  # it was to, and something came between
     if rollout is None or rollout.has_ended:
         return _catch_up(view, placed, obstacle)
+    if stand is not None and stand.is_open and not stand.rollout:
+        caught = _catch_up(view, placed, obstacle)  # it had begun to
+        if caught.do is not Do.NOTHING:
+            return caught
     word = view.word(node)
-    if stand is not None and stand.is_of(rollout) and not stand.is_open:
-        if placed == stand.target != stand.back:
-            return Duty(Do.GO_BACK, stand.word)  # it could not when it tried
-        if word != stand.word:
-            return Duty(Do.SAY, stand.word)
+    has_said = stand is None or stand.is_open or not stand.is_of(rollout) or word == stand.word
+    if stand is not None and not has_said:
+        return Duty(Do.SAY, stand.word)
     if rollout.phase is Phase.CHECKING:
         caught = _catch_up(view, placed, obstacle)
         if caught.do is not Do.NOTHING or (not obstacle and outcome is Outcome.RUNNING):
@@ -452,7 +459,7 @@ def duty(
     return Duty(Do.APPLY, Word(rollout.id, Says.ACCEPTS))
 
 
-def _on_trial(view: View, stand: Stand, outcome: Outcome, output: str) -> Duty:
+def _on_trial(node: str, view: View, stand: Stand, outcome: Outcome, output: str) -> Duty:
     rollout, number = view.rollout, stand.rollout
     if not number:
         if outcome is Outcome.FAILED:
@@ -467,8 +474,9 @@ def _on_trial(view: View, stand: Stand, outcome: Outcome, output: str) -> Duty:
         return Duty(Do.GO_BACK, Word(number, Says.REVERTED))
     if outcome is Outcome.FAILED:
         return Duty(Do.GO_BACK, Word(number, Says.FAILED, output))
-    if outcome is Outcome.HEALTHY and stand.word.says is not Says.HEALTHY:
-        return Duty(Do.SAY, Word(number, Says.HEALTHY))
+    healthy = Word(number, Says.HEALTHY)
+    if outcome is Outcome.HEALTHY and view.word(node) != healthy:
+        return Duty(Do.SAY, healthy)  # again, if it was not heard
     return Duty()
 
 

@@ -22,7 +22,8 @@ class Event:
 
     id: int
     kind: str
-    """revision, drift, settled, reload, confirm, held, resumed, engine or certificate."""
+    """revision, drift, settled, reload, confirm, held, resumed, engine, certificate,
+    rollout or fleet."""
     time: float
     """Seconds since the epoch, UTC."""
     data: dict[str, Any]

@@ -513,7 +513,10 @@ class Service:
     def _prune(self, *, at_once: bool = False) -> None:
         """Forget old revisions, as many as the settings say."""
         keep = self.settings.history
-        before = self.repository.clock() - keep.keep_days * 86400
+        now = self.repository.clock()
+        if self.group is not None:  # a clock that is wrong, ours or another's, makes nothing old
+            now = self.repository.history.now(now)
+        before = now - keep.keep_days * 86400
         try:
             self.repository.history.prune(keep=keep.keep, older_than=before, at_once=at_once)
         except Unwritable as error:

@@ -48,7 +48,7 @@ def _of(name: str, head: Head) -> State:
 
 
 def _on_disk(repository: Repository) -> State:
-    snapshot, head = repository.on_disk(), repository.disk
-    if head is not None and snapshot.files == head.checked.snapshot.files:
-        return _of("disk", head)
+    snapshot, disk = repository.on_disk(), repository.disk
+    if disk is not None and snapshot.files == disk.checked.snapshot.files:
+        return _of("disk", disk)
     return State("disk", None, check(snapshot, repository.schema))

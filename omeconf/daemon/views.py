@@ -23,13 +23,12 @@ def status(
     pending, current, last = reloader.pending, reloader.current, reloader.last
     head, drift, history = repository.head, repository.drift, repository.history
     is_well = drift is None and not repository.missing and not repository.unrecorded
-    disk = repository.disk
-    is_disk = disk and is_well and repository.held is None  # else it is not looked at
+    disk = repository.disk if is_well and repository.held is None else None  # else not looked at
     return {
         "serverXml": str(repository.folder.path / repository.main),
         "revision": {
             "head": head.revision.number if head else None,
-            "disk": disk.revision.number if disk and is_disk else None,
+            "disk": disk.revision.number if disk else None,
             "running": reloader.running.revision.number if reloader.running else None,
             "healthy": history.mark("healthy"),
         },

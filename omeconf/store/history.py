@@ -72,6 +72,8 @@ CREATE TABLE summary (
 """New in format 3."""
 KEPT_JOBS = 200
 """So many reloads are kept."""
+RECENT = 20
+"""By so many revisions it is seen what time it is."""
 WAY_BACK = "confirm"
 """The mark of the revision that is gone back to unless something is confirmed."""
 COPY_EVERY = 100
@@ -260,7 +262,8 @@ class History:
             self._forget(database, [(number,)])
 
     def prune(self, *, keep: int, older_than: float, at_once: bool = True) -> int:
-        """Forget revisions beyond the newest `keep`, and those made before `older_than`.
+        """Forget revisions beyond the newest `keep`, and those made before `older_than`, up to the
+        first that was not: one of a wrong clock makes none older that came after it.
 
         The newest stays whatever its age, its parent, every marked one, and all since the way
         back of what waits to be confirmed; how many went. One
@@ -269,12 +272,13 @@ class History:
         """
         with self._transaction() as database:
             (last,) = database.execute("SELECT coalesce(max(number), 0) FROM revision").fetchone()
+            first = _first_kept(database, keep, older_than)
             gone = database.execute(
-                "SELECT number FROM revision WHERE number < ? AND (number <= ? OR time < ?)"
+                "SELECT number FROM revision WHERE number < ?"
                 " AND number NOT IN (SELECT revision FROM mark)"
                 " AND number NOT IN (SELECT parent FROM revision WHERE number = ?)"
                 " AND number < (SELECT coalesce(min(revision), ?) FROM mark WHERE name = ?)",
-                (last, last - keep, older_than, last, last, WAY_BACK),
+                (first, last, last, WAY_BACK),
             ).fetchall()
             if not gone or (not at_once and len(gone) < min(keep // 10, COPY_EVERY)):
                 return 0
@@ -288,6 +292,20 @@ class History:
                     self._write_copy(number, self._files(number))
             self._forget(database, gone)
         return len(gone)
+
+    def first_kept(self, *, keep: int, older_than: float) -> int:
+        """The first revision that `prune` would keep for its own sake; 0 if there is none."""
+        with self._guard:
+            try:
+                return _first_kept(self._database, keep, older_than)
+            except sqlite3.Error as error:
+                raise Unwritable(f"cannot read the history: {error}") from error
+
+    def now(self, clock: float) -> float:
+        """The time as nobody's clock is ahead of it who made one of the newest revisions; clock is
+        ours. In seconds since the epoch.
+        """
+        return min([clock, *(revision.time for revision in self.newest(limit=RECENT))])
 
     def set_marks(self, **marks: int | None) -> None:
         """Move marks, or remove them (None), all or none. Raises Unwritable."""
@@ -497,6 +515,15 @@ class History:
                     raise
             except sqlite3.Error as error:
                 raise Unwritable(f"cannot write the history: {error}") from error
+
+
+def _first_kept(database: sqlite3.Connection, keep: int, older_than: float) -> int:
+    (last, young) = database.execute(
+        "SELECT coalesce(max(number), 0),"
+        " coalesce(min(CASE WHEN time >= ? THEN number END), max(number), 0) FROM revision",
+        (older_than,),
+    ).fetchone()
+    return int(max(last - keep + 1, young))
 
 
 def _revision(

@@ -83,7 +83,7 @@ class Looking:
         """This was written by ourselves. It need not be read again, if the file system says of it
         what it said of the new files, and of the others what it said before.
         """
-        before = self._trace
+        before, self.missing, self._lost_since = self._trace, "", None
         self.saw(snapshot)
         if before is not None:
             self._expected = before, {each.file: each.stamp for each in written}

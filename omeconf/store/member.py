@@ -185,7 +185,7 @@ class Member(Repository):
         own = self.history.note(GROUP)
         if own is None:
             self.adopt()
-        number = self.view().revision.number
+        number = self.head.revision.number if self.head is not None else 0
         if not number:
             raise NotReady("the group is empty, and there is no valid Server.xml here to begin it")
         stable = self.history.get(self.history.mark(CONFIRMED) or number)
@@ -315,7 +315,10 @@ class Member(Repository):
         if not self.group.commit(record, base.revision):
             self.catch_up()
             raise Busy(f"another member made revision {number + 1} at the same moment: try again")
-        self.learn([record])
+        try:
+            self.learn([record])
+        except Unwritable as error:  # it is made all the same: the history gets it later
+            log.error("Revision %d is the group's, and not on this disk yet: %s", number + 1, error)
         self.head = Head(revision, checked)
         return self.head
 

@@ -14,6 +14,9 @@ from omeconf.store.history import History
 OLDER_BUFFER = 20
 """So many revisions back a manual save is held against, to see whether it undoes one."""
 
+CLEAR = 20
+"""So many bytes are not found somewhere else by chance."""
+
 Files = Mapping[str, bytes]
 
 
@@ -27,10 +30,29 @@ def without(history: History, numbers: Sequence[int], files: Files) -> dict[str,
         after = history.files(number)
         before = history.files(history.get(number).parent)
         for file in before.keys() | after.keys():
-            found = merged(file, after.get(file), result.pop(file, None), before.get(file))
+            now = result.pop(file, None)
+            try:
+                found = merged(file, after.get(file), now, before.get(file))
+            except Conflict:
+                found = _cut_out(history.patches(number).get(file, ()), now)
+                if found is None:
+                    raise
             if found is not None:
                 result[file] = found
     return result
+
+
+def _cut_out(patch: Patch, data: bytes | None) -> bytes | None:
+    """A file without what a patch only inserted, if all of that is still there, once; else None.
+
+    Where something else was added right beside it the lines conflict, but nothing is in doubt.
+    """
+    for piece in patch:
+        is_clear = not piece.old and len(piece.new) >= CLEAR and data is not None
+        if not is_clear or data is None or data.count(piece.new) != 1:
+            return None
+        data = data.replace(piece.new, b"")
+    return data if patch else None
 
 
 def undone_by(history: History, head: Files, number: int, saved: Files) -> tuple[int, ...]:

@@ -43,6 +43,8 @@ FOR_ADMINS = {
     (f"{OWN}/reload", "POST"),
     (f"{OWN}/hold", "POST"),
     (f"{OWN}/resume", "POST"),
+    (f"{OWN}/fleet/members/none", "DELETE"),
+    *((f"{OWN}/fleet/{what}", "POST") for what in ("rollout", "pause", "resume", "abort")),
 }
 FOR_READERS = {(f"{OWN}/check", "POST")}
 

@@ -44,6 +44,13 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "hold": ("because",),
     "resume": (),
     "reload": (),
+    "fleet status": (),
+    "fleet rollout": (),
+    "fleet pause": ("because",),
+    "fleet resume": (),
+    "fleet abort": ("--yes",),
+    "fleet diff": (),
+    "fleet forget": ("n9",),
 }
 """Each command that asks the daemon, as it may be given."""
 

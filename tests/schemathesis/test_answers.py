@@ -29,6 +29,14 @@ NO_SUCCESS = {
     "PUT /omeconf/v1/document": "no body that is made up is a Server.xml with our port and token",
     "POST /omeconf/v1/confirm": "what waits is confirmed between the calls, see hooks.py",
     "POST /omeconf/v1/reloads/{id}:retry": "there are no hooks, so none has failed",
+    **{
+        f"{method} /omeconf/v1/fleet{below}": "this daemon is not a member of a group"
+        for method, below in (
+            *(("GET", below) for below in ("", "/diff")),
+            ("DELETE", "/members/{node}"),
+            *(("POST", below) for below in ("/rollout", "/pause", "/resume", "/abort")),
+        )
+    },
 }
 """Operations that nothing made up succeeds with, and why; all others must, some time."""
 

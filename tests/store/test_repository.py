@@ -813,3 +813,24 @@ def test_a_save_that_the_file_system_does_not_tell_of(
     assert repository.history.get(2).origin is Origin.FILE
     assert "1936" in path.read_text()
     assert ">9<" in path.read_text()
+
+
+def test_what_was_added_is_taken_back_from_beside_what_was_added_later(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/Server.xml").write_text(MINIMAL)
+    repository = opened(tmp_path)
+
+    def add(name: str) -> None:
+        place = path.application("default", name)
+        edit = Edit(Verb.CREATE, place, {"name": name, "type": "live"})
+        repository.commit(Candidate(0, (edit,)))
+
+    add("first")
+    add("second")
+    repository.revert([2], "me", "not the first")
+    text = (tmp_path / "conf/Server.xml").read_text()
+    assert "<Name>first</Name>" not in text
+    repository.rollback(1)
+    add("second")
+    assert (tmp_path / "conf/Server.xml").read_text() == text
+    repository.close()

@@ -104,7 +104,7 @@ class Drive:
         is_harmless = last is not None and last.settled == NOTHING
         return is_harmless and now - self._rollout_since > AGAIN_S
 
-    def forget(self, view: View) -> bool:
+    def end_old(self, view: View) -> bool:
         """End a rollout that an etcd restored from a backup still has under way; any member may."""
         rollout = view.rollout
         assert rollout is not None
@@ -245,6 +245,18 @@ class Drive:
         self._ask(found, view)
         return found
 
+    def forget(self, node: str) -> None:
+        """Have a member that will not come back on no list any more. Raises NotFound, Conflict."""
+        if node in self.mirror.view().present:
+            raise Conflict(f"{node} is there: stop it first")
+        if node not in self.mirror.below("members"):
+            raise NotFound(f"the group has no member {node}")
+        key = self._group.key
+        compares = [Compare.absent(key("alive", node))]
+        deletes = [Delete(key("members", node)), Delete(key("words", node))]
+        if not self._group.etcd.transact(compares, deletes).is_done:
+            raise Busy(f"{node} has just come back")
+
     def _ask(self, rollout: Rollout, view: View) -> None:
         key, text = self._group.key("rollout"), json.dumps(rollout.as_json()).encode()
         compares = [Compare.unchanged(key, view.changed)]
@@ -265,11 +277,8 @@ class Drive:
         newest = history.head()
         if newest is None:
             return
-        # a clock that is far ahead, ours or another's, is not to make all revisions old
-        before = min(self.local.member.clock(), newest.time) - keep.keep_days * 86400
-        first = newest.number - keep.keep + 1
-        old = [r.number for r in history.newest(limit=keep.keep) if r.time < before]
-        first = min(max([first, *(number + 1 for number in old)]), stable, newest.number)
+        before = history.now(self.local.member.clock()) - keep.keep_days * 86400
+        first = min(history.first_kept(keep=keep.keep, older_than=before), stable)
         if first > 1:
             try:
                 gone = self._group.prune(first)

@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -18,19 +19,19 @@ from omeconf.core.rollout import Phase, Rollout
 from omeconf.daemon.confirm import Clocks
 from omeconf.daemon.fleet.drive import Drive
 from omeconf.daemon.fleet.local import Local
-from omeconf.daemon.fleet.mirror import Mirror
+from omeconf.daemon.fleet.mirror import ROUND_S, Mirror
 from omeconf.daemon.fleet.part import Part
 from omeconf.daemon.fleet.presence import Presence
 from omeconf.daemon.hooks import Outcome as Said
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Service
-from omeconf.errors import BadSettings, NotReady, OmeconfError, Unwritable
+from omeconf.errors import BadSettings, Conflict, GroupAway, NotReady, OmeconfError, Unwritable
 from omeconf.settings import Fleet as FleetSettings
 from omeconf.settings import Settings
 from omeconf.store.etcd import Etcd, Put
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import Record
-from omeconf.store.member import Lineage, Member
+from omeconf.store.member import GROUP, Lineage, Member
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ SLOW_S = 1.0
 """An etcd that takes longer for an answer is called slow."""
 LOOK_S = 10.0
 """How often etcd is asked whether the watch has told everything."""
+HANGS_S = 30.0
+"""A step that takes longer, or three leases, hangs: another is to drive."""
 UID = "member"
 """The note in the history that tells this member from another of the same name."""
 
@@ -84,8 +87,16 @@ class Fleet:
         self.uid = self._uid()
         """What tells this member from another of the same name."""
         self.mirror = Mirror(self.group, self.notice)
+        self._beat = time.monotonic()
+        """When the last step began."""
         self.presence = Presence(
-            self.group, self.node, self.uid, settings.labels, settings.lease_s, self.notice
+            self.group,
+            self.node,
+            self.uid,
+            settings.labels,
+            settings.lease_s,
+            self.notice,
+            self._hangs,
         )
         member.away, member.announce = self._away, service.announce
         service.confirmation.is_shared = True
@@ -113,6 +124,9 @@ class Fleet:
             except Unwritable as error:
                 log.warning("Cannot note who this member is: %s", error)
         return found
+
+    def _hangs(self) -> bool:
+        return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)
 
     def _away(self) -> str:
         return "" if self.mirror.is_current else self.mirror.trouble or "it was not met yet"
@@ -151,7 +165,7 @@ class Fleet:
     def _loop(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            is_busy = False
+            is_busy, self._beat = False, time.monotonic()
             try:
                 is_busy = self._step()
                 self.trouble = self.presence.trouble or self.trouble
@@ -184,7 +198,7 @@ class Fleet:
         if self.part.tend(rollout.policy if rollout else policy):
             return True
         if not self.mirror.is_current:
-            self._in_trouble(self.mirror.trouble or "the group has not been met yet")
+            self.trouble = self.mirror.trouble or "the group has not been met yet"
             return False
         if self._is_look_due():
             self.mirror.look()
@@ -309,7 +323,7 @@ class Fleet:
             return True
         rollout = view.rollout
         is_old = rollout is not None and not rollout.has_ended and rollout.target <= view.stable
-        return is_old and self.drive.forget(view)
+        return is_old and self.drive.end_old(view)
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
@@ -459,6 +473,60 @@ class Fleet:
             "paused": json.loads(paused) if paused else None,
             "goesBackInSeconds": None if remaining_s is None else round(max(remaining_s, 0.0), 1),
         }
+
+    # -- what anybody may ask for, on any thread but the writer ----------------------------
+
+    def roll_out(self, by: str) -> Rollout:
+        """Begin a rollout to the newest revision. Raises as `Drive.roll_out`, and GroupAway."""
+        self._must_be_met()
+        found = self.drive.roll_out(by)
+        self._comes_round(lambda: self._rollout_id >= found.id)
+        return found
+
+    def pause(self, by: str, reason: str) -> dict[str, Any]:
+        """Have no rollout go on, or begin, until `resume`. Raises GroupAway."""
+        self._must_be_met()
+        found = self.drive.pause(by, reason)
+        self._comes_round(lambda: "paused" in self.mirror.items)
+        return found
+
+    def resume(self) -> None:
+        """End a pause. Raises Conflict if there is none, and GroupAway."""
+        self._must_be_met()
+        self.drive.resume()
+        self._comes_round(lambda: "paused" not in self.mirror.items)
+
+    def abort(self, by: str) -> Rollout:
+        """End the rollout that is under way. Raises as `Drive.abort`, and GroupAway."""
+        self._must_be_met()
+        changed = self.mirror.view().changed
+        found = self.drive.abort(by)
+        self._comes_round(lambda: self.mirror.view().changed > changed)
+        return found
+
+    def forget(self, node: str) -> None:
+        """Have a member that is away for good on no list. Raises NotFound, Conflict, GroupAway."""
+        self._must_be_met()
+        self.drive.forget(node)
+        self._comes_round(lambda: node not in self.mirror.below("members"))
+
+    @property
+    def _rollout_id(self) -> int:
+        rollout = self.mirror.view().rollout
+        return rollout.id if rollout is not None else 0
+
+    def _must_be_met(self) -> None:
+        """Raise if what is known of the group is old, or is not of the group we are of."""
+        if not self.mirror.is_current:
+            raise GroupAway(self.mirror.trouble or "the group has not been met yet")
+        if self.local.member.history.note(GROUP) != self.mirror.text("id"):
+            raise Conflict(self.trouble or "this member has not joined the group yet")
+
+    def _comes_round(self, is_there: Callable[[], bool]) -> None:
+        """Wait until our watch has told what we wrote, so that who looks next sees it."""
+        deadline = time.monotonic() + ROUND_S
+        while not is_there() and time.monotonic() < deadline and not self._stopping:
+            time.sleep(0.005)
 
 
 def _progress(rollout: Rollout, fleet: Fleet) -> dict[str, Any]:

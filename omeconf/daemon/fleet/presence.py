@@ -30,8 +30,11 @@ class Presence:
         labels: Sequence[str],
         lease_s: float,
         changed: Callable[[], None],
+        hangs: Callable[[], bool] = bool,
     ) -> None:
-        """uid tells this member from another that has the same name by mistake."""
+        """uid tells this member from another that has the same name by mistake; hangs whether it
+        takes no steps any more, so that another has to drive.
+        """
         self.group = group
         self.node = node
         self.lease_s = lease_s
@@ -47,7 +50,7 @@ class Presence:
         self.took_s = 0.0
         """How long etcd took for the last answer, in seconds."""
         self._uid = uid
-        self._changed = changed
+        self._changed, self._hangs = changed, hangs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="fleet-lease", daemon=True)
 
@@ -56,16 +59,17 @@ class Presence:
         self._thread.start()
 
     def stop(self) -> None:
-        """Be there no more, and say so at once if that is possible."""
+        """Keep it up no more. It ends by itself, so that who is only started anew was never away;
+        but another may drive at once.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
         if self.lease:
             try:
-                self.group.etcd.revoke(self.lease)
+                self.drive_no_more()
             except Unwritable:
                 log.info("The group hears that this member stops when its lease ends")
-            self.lease = 0
 
     @property
     def is_kept(self) -> bool:
@@ -93,6 +97,8 @@ class Presence:
         if not self.lease:
             self._begin()
         self.took_s = time.monotonic() - began
+        if self.lease and self._hangs():
+            self.drive_no_more()
         if self.lease:
             self.contact, self.trouble, self.is_taken = began, "", False
 

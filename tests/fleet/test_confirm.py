@@ -1,0 +1,147 @@
+"""A commit with a deadline at a member, whose group has other commits meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeconf.core import path
+from omeconf.core.edit import Candidate, Edit, Verb
+from omeconf.daemon.confirm import Clocks
+from omeconf.daemon.fleet.fleet import Fleet
+from omeconf.daemon.service import Service
+from omeconf.errors import Conflict
+from omeconf.settings import Fleet as FleetSettings
+from omeconf.settings import Settings
+from omeconf.store.group import Group
+from omeconf.store.history import History
+from omeconf.store.member import Manual, Member
+from tests.support import MINIMAL, schema
+from tests.support.daemon import DEADLINE_S, wait_for
+from tests.support.etcd import HASTY, EtcdServer, need_etcd
+
+pytestmark = pytest.mark.fleet
+
+
+class Time:
+    """Clocks that tests turn."""
+
+    def __init__(self) -> None:
+        self.boot = 500.0
+
+    def clocks(self) -> Clocks:
+        return Clocks(lambda: 1_000_000.0 + self.boot, lambda: self.boot, lambda: "one")
+
+
+class Here:
+    """A member in this process; it can be started anew."""
+
+    def __init__(self, base: Path, server: EtcdServer, node: str, text: str | None) -> None:
+        self.base, self.server, self.node, self.time = base, server, node, Time()
+        (base / "conf").mkdir(parents=True)
+        if text is not None:
+            (base / "conf/Server.xml").write_text(text)
+        self.start()
+
+    def start(self) -> None:
+        fleet = FleetSettings(endpoints=(self.server.endpoint,), node=self.node, lease_s=2.0)
+        self.member = Member(
+            self.base / "conf/Server.xml",
+            History(self.base / "history.sqlite"),
+            schema(),
+            Group(self.server.client(), "default"),
+            node=self.node,
+            manual=Manual.PROPOSE,
+            clock=lambda: 1_000_000.0 + self.time.boot,
+            state=self.base / "state",
+        )
+        settings = dataclasses.replace(Settings(), fleet=fleet)
+        self.service = Service(self.member, settings, self.time.clocks())
+        self.fleet = Fleet(self.service, self.member, self.time.clocks())
+        self.service.group = self.fleet
+        self.service.start()
+        self.fleet.start()
+        wait_for(lambda: self.member.placed is not None, f"{self.node} has its place")
+
+    def stop(self) -> None:
+        self.fleet.stop()
+        self.service.stop(5)
+
+    def do(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        found: Future[Any] = self.service.submit(work, *args, **kwargs)
+        return found.result(DEADLINE_S)
+
+    def add(self, name: str, confirm_s: float | None = None) -> int:
+        edit = Edit(Verb.CREATE, path.application("default", name), {"name": name, "type": "live"})
+        done = self.do(self.service.commit, Candidate(0, (edit,)), confirm_s=confirm_s)
+        number: int = done.head.revision.number
+        return number
+
+    def placed(self) -> int:
+        placed = self.member.placed
+        return placed.revision.number if placed else 0
+
+    @property
+    def text(self) -> str:
+        return (self.base / "conf/Server.xml").read_text()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Here, Here]]:
+    need_etcd()
+    server = EtcdServer(tmp_path, options=HASTY).start()
+    one = Here(tmp_path / "one", server, "one", MINIMAL)
+    other = Here(tmp_path / "other", server, "other", None)
+    yield one, other
+    for each in (one, other):
+        each.stop()
+    server.stop()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_only_what_was_made_here_is_taken_back(two: tuple[Here, Here], restarts: bool) -> None:
+    one, other = two
+    number = one.add("mine", confirm_s=30)
+    wait_for(lambda: other.placed() == number, "it is everywhere")
+    with pytest.raises(Conflict, match="confirm"):
+        one.add("more")
+    theirs = other.add("theirs")
+    wait_for(lambda: one.placed() == theirs, "so is theirs")
+    if restarts:
+        one.stop()
+        one.start()
+    one.time.boot += 31
+    one.do(one.service.tick)
+    wait_for(lambda: one.placed() == other.placed() == theirs + 1, "taken back")
+    for each in two:
+        assert "<Name>theirs</Name>" in each.text
+        assert "<Name>mine</Name>" not in each.text
+    assert one.service.confirmation.armed is None
+
+
+def test_confirmed(two: tuple[Here, Here]) -> None:
+    one, other = two
+    number = one.add("mine", confirm_s=30)
+    wait_for(lambda: other.placed() == number, "it is everywhere")
+    one.do(one.service.confirm)
+    one.time.boot += 31
+    one.do(one.service.tick)
+    assert one.member.view().revision.number == number
+
+
+def test_paused_and_resumed(two: tuple[Here, Here]) -> None:
+    one, other = two
+    before = one.placed()
+    paused = one.fleet.pause("me", "so that it stays open")
+    assert paused["by"] == "me"
+    wait_for(lambda: "paused" in one.fleet.mirror.items, "paused")
+    number = one.add("mine")
+    assert one.placed() == before
+    one.fleet.resume()
+    wait_for(lambda: one.placed() == other.placed() == number, "rolled out")
+    wait_for(lambda: one.fleet.standing()["confirmed"] == number, "confirmed")
