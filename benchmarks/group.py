@@ -73,12 +73,6 @@ class EtcdProcess:
             self._process.wait()
             self._process = None
 
-    @property
-    def pid(self) -> int:
-        """The id of the process."""
-        assert self._process is not None
-        return self._process.pid
-
     def metrics(self) -> dict[str, float]:
         """Its figures by their names; the sum of those that differ in labels only.
 
