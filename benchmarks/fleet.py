@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Figure:
-    """One thing, each time, in its unit; and the least that it could be."""
+    """One thing, each time, in its unit; and what to hold it against: its floor, or one machine."""
 
     what: str
     unit: str

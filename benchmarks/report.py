@@ -24,7 +24,7 @@ _NOTES = f"""\
 _FLEET_NOTES = """\
 - answer: a PATCH at one member after the other, until the revision is made in etcd. confirmed: from
   the same moment until all members run it and the group has it as stable. Hook: /bin/true.
-- floor: what that cannot be below; its parts are medians of the same run, or settings.
+- beside: the floor, or the same on one machine: medians of the same run, or settings.
 - CPU, writes, events and WAL are of one edit with its rollout and all that follows.
 - All members, and etcd, run on this one machine: what members do at once, they do here in turn.
 """
@@ -56,7 +56,7 @@ def _fleet(found: Found) -> Iterator[str]:
     yield from ("", "## A fleet", "", _FLEET_NOTES)
     for name, figures in found.sections.items():
         yield from (f"### {name}", "")
-        head = ["", "unit", "n", "p50", "p90", "floor", "to floor", "the floor is"]
+        head = ["", "unit", "n", "p50", "p90", "beside", "ratio", "which is"]
         yield from _table(head, [_figure(each) for each in figures])
         yield ""
     for text in found.left_out:
