@@ -328,14 +328,20 @@ class Member(Repository):
         self.head = Head(revision, checked)
         return self.head
 
-    def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
-        """Commit the inverse of some revisions' diffs, however it stands with this member's disk.
+    def take_back(
+        self, numbers: Sequence[int], author: str, message: str, *, back: int, newest: int
+    ) -> Head:
+        """Commit the inverse of some revisions' diffs, however it stands with this member's disk;
+        as long as newest is head: the files of revision back, before which nothing of them was.
 
         Raises Conflict where newer edits touch the same lines, Refused if it had errors then that
         it does not have now, Busy, and Unwritable.
         """
         base, taken_back = self.view(), tuple(sorted(numbers))
-        files = without(self.history, taken_back, base.checked.snapshot.files)
+        if base.revision.number == newest:
+            files = self.history.files(back)
+        else:
+            files = without(self.history, taken_back, base.checked.snapshot.files)
         if files == base.checked.snapshot.files:
             return base
         checked = self._check(files)

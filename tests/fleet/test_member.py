@@ -275,7 +275,7 @@ def test_what_could_not_be_taken_back_without_errors_stays(opened: Opener) -> No
     one.adopt()
     add(one, "app")  # there would be two of that name
     with pytest.raises(Refused, match="app"):
-        one.take_back([2], "me", "take back")
+        one.take_back([2], "me", "take back", back=1, newest=2)
     assert one.view().revision.number == 3
 
 
@@ -631,3 +631,16 @@ def test_values_in_etcd_are_small(opened: Opener) -> None:
     assert json.loads(header)["message"] == "add new"
     assert len(item.value) < 700
     assert data
+
+
+def test_what_is_newest_is_taken_back_whole(opened: Opener) -> None:
+    """Where nothing came after it there is nothing to conflict with."""
+    one = opened("one", MINIMAL)
+    meet(one)
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>first</Name>"))
+    one.adopt()
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>second</Name>"))
+    one.adopt()
+    head = one.take_back([2, 3], "me", "not that", back=1, newest=3)
+    assert head.checked.snapshot.files["Server.xml"] == MINIMAL.encode()
+    assert head.revision.reverts == (2, 3)
