@@ -497,8 +497,13 @@ class Service:
                          changesMore=len(found) - len(shown), plan=wanted.as_json())  # fmt: skip
 
     def _first(self, head: Head) -> None:
-        """The first good configuration: the engine is taken to run it already."""
-        is_assumed = self.reloader.running is None
+        """The first good configuration: the engine is taken to run it already, unless it has taken
+        the place of another.
+        """
+        displaced = self.repository.displaced
+        if displaced is not None:
+            self.reloader.half_done.append(displaced)
+        is_assumed = self.reloader.running is None and displaced is None
         if self.engine is not None and self.group is not None:
             self.engine.lay_out(head)
         if not is_assumed:

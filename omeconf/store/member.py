@@ -22,7 +22,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
-from omeconf.store.repository import HOLD, Head, Made, Repository
+from omeconf.store.repository import HOLD, Head, Made, Repository, unrecorded
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
@@ -390,7 +390,13 @@ class Member(Repository):
         new, known = checked.snapshot, self._disk.checked.snapshot if self._disk else None
         old = self._rescued(new) if known is None else self._with_what_is_left(known, new)
         head = Head(self.history.get(number), checked)
+        is_other = self._disk is None and any(
+            new.is_inside(file) and data != new.files.get(file) for file, data in old.files.items()
+        )
         self._bring(head, old, placed=number)
+        if is_other:
+            found = self._check(old.files)
+            self.displaced = Head(unrecorded(found, self.clock()), found)
         self.placed = head
         return head
 
