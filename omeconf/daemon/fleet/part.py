@@ -72,6 +72,8 @@ class Part:
         """In which rollout it was checked last, and when."""
         self._health_due = 0.0
         self._sick = ""
+        self._going_back = 0
+        """The revision that it tries to go back from; 0 if it does not."""
         self._load()
 
     @property
@@ -257,12 +259,16 @@ class Part:
                 self.local.place(stand.back)
 
         why = f": {word.reason}" if word.reason else ""
-        log.warning("going back from revision %d to %d (%s)%s", stand.target, stand.back,
-                    word.says.value, why)  # fmt: skip
+        is_again = self._going_back == stand.target
+        self._going_back = stand.target
+        log.log(logging.DEBUG if is_again else logging.WARNING,
+                "going back from revision %d to %d (%s)%s", stand.target, stand.back,
+                word.says.value, why)  # fmt: skip
         if not stand.rollout:
             self._note_failed(stand.target)
         self._sick = ""
         self.local.do(work)
+        self._going_back = 0
 
     def _note_failed(self, number: int) -> None:
         self.failed, self._failed_at = number, time.monotonic()
