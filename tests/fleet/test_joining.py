@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,24 @@ def server(tmp_path: Path) -> Iterator[EtcdServer]:
     found = EtcdServer(tmp_path, options=HASTY).start()
     yield found
     found.stop()
+
+
+def test_two_with_one_state_folder(server: EtcdServer, tmp_path: Path) -> None:
+    """As with machines that are cloned: they cannot be told apart but by their leases."""
+    one = Here(tmp_path / "one", server, "one", MINIMAL)
+    first = Here(tmp_path / "first", server, "other", None)
+    first.stop()
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    first.start()
+    wait_for(lambda: first.fleet.presence.is_ours, "it is there")
+    second = Here(tmp_path / "second", server, "other", None)
+    wait_for(lambda: "is a copy of ours" in first.fleet.trouble, "the first is told")
+    assert not first.fleet.presence.is_ours
+    assert second.fleet.presence.is_ours
+    second.stop()
+    wait_for(lambda: first.fleet.presence.is_ours, "it takes part again")
+    first.stop()
+    one.stop()
 
 
 def test_an_engine_that_ran_something_else_is_reloaded(

@@ -210,7 +210,7 @@ class Fleet:
             return False
         self._put_on_record()
         self._answer()
-        if self.presence.is_taken:
+        if not self.presence.is_ours:
             return False
         if self._is_restored():
             return True

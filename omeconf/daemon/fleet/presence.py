@@ -50,6 +50,9 @@ class Presence:
         self.took_s = 0.0
         """How long etcd took for the last answer, in seconds."""
         self._uid = uid
+        self._leases: set[int] = set()
+        """All that were ours since the start."""
+        self._was_there = False
         self._changed, self._hangs = changed, hangs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="fleet-lease", daemon=True)
@@ -70,6 +73,11 @@ class Presence:
                 self.drive_no_more()
             except Unwritable:
                 log.info("The group hears that this member stops when its lease ends")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether our name is known to be ours, so that something may be said under it."""
+        return self._was_there and not self.is_taken
 
     @property
     def is_kept(self) -> bool:
@@ -94,6 +102,9 @@ class Presence:
         began = time.monotonic()
         if self.lease and not self.group.etcd.keep_alive(self.lease):
             self.lease = 0
+        if self.lease and self._is_another_there():
+            lease, self.lease = self.lease, 0
+            self.group.etcd.revoke(lease)
         if not self.lease:
             self._begin()
         self.took_s = time.monotonic() - began
@@ -101,6 +112,11 @@ class Presence:
             self.drive_no_more()
         if self.lease:
             self.contact, self.trouble, self.is_taken = began, "", False
+
+    def _is_another_there(self) -> bool:
+        """Whether our name was taken over by one that has a copy of our state folder."""
+        known = self.group.etcd.get(self.group.key("alive", self.node))
+        return known is None or known.lease not in self._leases
 
     def _begin(self) -> None:
         etcd, key = self.group.etcd, self.group.key("alive", self.node)
@@ -113,10 +129,18 @@ class Presence:
                     f"another member of the group is called {self.node}: give [fleet] node"
                 )
                 return
+            if self._was_there and known.lease not in self._leases:
+                self.is_taken = True
+                self.trouble = (
+                    f"another daemon is this member of the group, {self.node}: its state folder "
+                    "is a copy of ours; stop it, empty that folder and give [fleet] node"
+                )
+                return
             compare = Compare.unchanged(key, known.changed)
         lease = etcd.grant(max(int(self.lease_s), 2))
+        self._leases.add(lease)
         if etcd.transact([compare], [Put(key, self.value, lease)]).is_done:
-            self.lease = lease
+            self.lease, self._was_there = lease, True
         else:
             etcd.revoke(lease)
 
