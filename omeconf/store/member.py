@@ -18,7 +18,7 @@ from omeconf.core.check import Checked
 from omeconf.core.edit import Candidate
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
-from omeconf.core.snapshot import Snapshot
+from omeconf.core.snapshot import Snapshot, digest
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
@@ -120,6 +120,15 @@ class Member(Repository):
         if self.head is None and not self.drift and self.history.note(GROUP) is None:
             raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
         return super().view()
+
+    def at(self, number: int) -> Checked:
+        """As a repository. Its includes may give other files in the environment of this member:
+        then it lacks some, or has errors, and nothing is damaged.
+        """
+        files = self.history.files(number)
+        if digest(files) != self.history.get(number).digest:
+            raise Unwritable(f"the history is damaged at revision {number}: other files come out")
+        return self._check(files)
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -264,8 +273,8 @@ class Member(Repository):
         self.history.start_anew()
         aside, self.history.set_aside = self.history.set_aside, None
         self.head = self.placed = self._disk = None
-        digest = old.revision.digest if old is not None else ""
-        same = (r.revision.number for r in reversed(records) if r.revision.digest == digest)
+        was = old.revision.digest if old is not None else ""
+        same = (r.revision.number for r in reversed(records) if r.revision.digest == was)
         self._begin(records, group_id, next(same, None))
         self._learned()
         self._take_marks()
@@ -308,8 +317,13 @@ class Member(Repository):
         message: str,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        """Make a revision of the group. Raises Busy if another member was faster."""
+        """Make a revision of the group. Raises Busy if another member was faster, and Conflict if
+        this one sees only some of the base's files.
+        """
         number, snapshot, before = base.revision.number, checked.snapshot, base.checked.snapshot
+        if before.digest != base.revision.digest:
+            raise Conflict(f"revision {number} has files that are not included in the environment "
+                           "of this member: change it at the one where it was made")  # fmt: skip
         revision = Revision(
             number + 1, number, author, self.clock(), message, origin, snapshot.digest, "", reverts
         )

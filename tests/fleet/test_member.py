@@ -45,7 +45,12 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
     name = f"group-{next(_GROUPS)}"
     all_of_them: list[Member] = []
 
-    def make(node: str, text: str | None = None, manual: Manual = Manual.PROPOSE) -> Member:
+    def make(
+        node: str,
+        text: str | None = None,
+        manual: Manual = Manual.PROPOSE,
+        env: dict[str, str] | None = None,
+    ) -> Member:
         base = tmp_path / node
         if text is not None:
             (base / "conf").mkdir(parents=True)
@@ -60,6 +65,7 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
             manual=manual,
             clock=lambda: next(clock),
             state=base / "state",
+            env=env,
         )
         member.open()
         all_of_them.append(member)
@@ -430,6 +436,29 @@ def test_a_folder_that_is_missing_is_made(opened: Opener) -> None:
     shutil.rmtree(two.folder.path / "vh")
     two.adopt()
     assert (two.folder.path / "vh/a.xml").read_text() == host
+
+
+def test_an_include_that_depends_on_the_environment(opened: Opener) -> None:
+    one, two = opened("one", MINIMAL, env={"NODE": "one"}), opened("two", env={"NODE": "two"})
+    meet(one)
+    meet(two)
+    two.place(1)
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    (one.folder.path / "one.xml").write_text(host)
+    include = '<VirtualHost include="${env:NODE}.xml"/></VirtualHosts>'
+    write(one, MINIMAL.replace("</VirtualHosts>", include))
+    one.adopt()
+    assert meet(two) is Lineage.SAME
+    with pytest.raises(Conflict, match="environment of this member"):
+        add(two, "new")  # it would not have one.xml
+    with pytest.raises(Conflict, match="environment of this member"):
+        two.take_back([2], "me", "")
+    two.close()
+    two = opened("two", env={"NODE": "two"})
+    assert two.history.set_aside is None
+    assert two.view().revision.number == 2
+    add(one, "new")
+    assert meet(two) is Lineage.SAME
 
 
 def test_what_an_older_revision_left_is_not_in_the_way(opened: Opener) -> None:
