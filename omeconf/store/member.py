@@ -9,6 +9,8 @@ edit that is a revision of the group already and waits for its rollout.
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +36,8 @@ DISK, BEFORE = "disk", "disk-before"
 """The marks of the revision that is to be on disk, and of the one that was there before."""
 PLACED, PLACED_BEFORE = "placed", "placed-before"
 """The same of the one that this member takes part with."""
+DISPLACED = "displaced"
+"""The note that has the digests of what was knowingly displaced and is no revision, as JSON."""
 CONFIRMED = "confirmed"
 """The mark of the newest revision that is known to have been confirmed by the group."""
 
@@ -143,7 +147,10 @@ class Member(Repository):
             files = self.history.files(before) if before else {}
         except NotFound:
             files = {}
-        self._recovery(lambda: self._unrecord(0)).run(self._disk, files)
+        recovery = self._recovery(lambda: self._unrecord(0))
+        displaced = json.loads(self.history.note(DISPLACED) or "{}")
+        recovery.is_expected = lambda left: displaced.get(left.file) == _digest(left.data)
+        recovery.run(self._disk, files)
         self._take_marks()
 
     def _take_marks(self) -> None:
@@ -420,20 +427,28 @@ class Member(Repository):
         prepared = self.preparation.prepare(old, head.checked.snapshot)
 
         def record() -> Revision:
-            self._mark(head.revision.number, placed)
+            self._mark(head.revision.number, placed, old)
             return head.revision
 
         self._publish(head.checked, prepared, record)
 
-    def _mark(self, disk: int | None, placed: int | None) -> None:
-        """Note what is to be on disk, and what was there before."""
-        self.history.set_marks(
-            **{
+    def _mark(self, disk: int | None, placed: int | None, old: Snapshot | None = None) -> None:
+        """Note what is to be on disk, and what was there before; old: if that may be no revision.
+
+        What a crash leaves of that must not be taken for an edit of what is to be there.
+        """
+        known = self._disk.checked.snapshot.files if self._disk else {}
+        found = old.files if old is not None else {}
+        displaced = {f: _digest(data) for f, data in found.items() if data != known.get(f)}
+        self.history.insert(
+            (),
+            notes={DISPLACED: json.dumps(displaced) if displaced else None},
+            marks={
                 DISK: disk,
                 PLACED: placed,
                 BEFORE: self._disk.revision.number if self._disk else None,
                 PLACED_BEFORE: self.placed.revision.number if self.placed else None,
-            }
+            },
         )
 
     def _unrecord(self, number: int) -> None:
@@ -573,3 +588,7 @@ class Member(Repository):
             return
         self.drift = None
         log.warning("A manual edit was put right: revision %d is on disk", disk.revision.number)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
