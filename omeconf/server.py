@@ -40,7 +40,7 @@ from omeconf.listeners import Given, Listener, LocalSocket, bind, given, listene
 from omeconf.settings import Settings, read_env
 from omeconf.store.disk import lock, shipped_schema
 from omeconf.store.history import History
-from omeconf.store.member import Manual, Member
+from omeconf.store.member import Manual, Member, leave
 from omeconf.store.repository import Repository
 from omeconf.supervised import Supervised
 from omeconf.tls import LOOK_S, Tls
@@ -79,6 +79,8 @@ def open_service(places: Places, settings: Settings) -> Service:
     schema = shipped_schema(engine.release)
     vanished_s = settings.watch.vanished_s
     if not settings.fleet.endpoints:
+        if leave(history):
+            log.warning("This is a machine of its own now, and no member of its group any more")
         repository = Repository(
             places.server_xml,
             history,

@@ -299,6 +299,8 @@ def _trouble_with_fleet(fleet: Fleet) -> str:
         if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
             return f'fleet.{name} must be letters, digits, ".", "-" or "_", not "{value}"'
     for url in fleet.endpoints:
+        if "@" in url:  # it is shown, and logged
+            return "fleet.endpoints must have no password in it: give user and password_file"
         if not re.fullmatch(r"(https?://)?[^/\s]+:[0-9]+/?", url):
             return f'fleet.endpoints must be like "http://10.0.0.1:2379", not "{url}"'
     if bool(fleet.user) != bool(fleet.password_file):

@@ -55,6 +55,7 @@ BAD = {
     "no command": ("[[hooks]]\non = []", "give either run"),
     "no unit": ('[[hooks]]\nuse = "systemd"', "needs unit"),
     "missing": ('[[api.tokens]]\nname = "x"', "sha256 must be given"),
+    "password in a URL": ('[fleet]\nendpoints = ["http://me:pw@h:1"]', "have no password in it"),
     "list": ('[[hooks]]\nrun = "x"', "hooks.run must be a list"),
 }
 

@@ -59,7 +59,10 @@ def status(socket_path: Path, *, as_json: bool) -> None:
         _show_troubles(found)
     last = found["reload"]["last"]
     has_failed = last is not None and last["state"] == "failed"
-    sys.exit(bool(found["drift"] or found["missing"] or found["restartNeeded"] or has_failed))
+    fleet = found["fleet"]
+    is_off = fleet is not None and fleet["state"] not in ("ok", "slow")
+    is_wrong = found["drift"] or found["missing"] or found["restartNeeded"] or has_failed or is_off
+    sys.exit(bool(is_wrong))
 
 
 def _numbers(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -440,9 +440,9 @@ class Service:
             or repository.held is not None or repository.history.trouble
         )  # fmt: skip
 
-    def take_notice(self, *, is_awaited: bool = False) -> Committed | None:
+    def take_notice(self, *, is_awaited: bool = False, is_told: bool = False) -> Committed | None:
         """Tell of head, and have the engine run what it should, if that has moved; None if head
-        has not. is_awaited: somebody waits for what comes of it.
+        has not. is_awaited: somebody waits for what comes of it; is_told: the log has it already.
         """
         before, head = self._known, self.repository.head
         if head is None or (before is not None and before.revision == head.revision):
@@ -452,11 +452,13 @@ class Service:
         for tell in self.on_head:
             tell()
         if before is None:
-            audit.moved(self.repository, None, head)
+            if not is_told:
+                audit.moved(self.repository, None, head)
             self._run_what_is_placed()
             return Committed(head, (), None)
         found = changes(before.checked.root, head.checked.root)
-        audit.moved(self.repository, before, head, found)
+        if not is_told:
+            audit.moved(self.repository, before, head, found)
         summaries.keep(self.repository, before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
@@ -497,8 +499,13 @@ class Service:
                          changesMore=len(found) - len(shown), plan=wanted.as_json())  # fmt: skip
 
     def _first(self, head: Head) -> None:
-        """The first good configuration: the engine is taken to run it already."""
-        is_assumed = self.reloader.running is None
+        """The first good configuration: the engine is taken to run it already, unless it has taken
+        the place of another.
+        """
+        displaced = self.repository.displaced
+        if displaced is not None:
+            self.reloader.half_done.append(displaced)
+        is_assumed = self.reloader.running is None and displaced is None
         if self.engine is not None and self.group is not None:
             self.engine.lay_out(head)
         if not is_assumed:

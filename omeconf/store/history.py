@@ -169,10 +169,10 @@ class History:
             raise
         return database
 
-    def _move_away(self) -> Path:
-        """Keep a damaged file, with what belongs to it, under another name."""
+    def _move_away(self, why: str = "damaged") -> Path:
+        """Keep the file, with what belongs to it, under another name, which says why."""
         moment = clock.strftime("%Y%m%dT%H%M%S", clock.gmtime())
-        aside = self.path.with_name(f"{self.path.name}.damaged-{moment}")
+        aside = self.path.with_name(f"{self.path.name}.{why}-{moment}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}+")
         for suffix in ("-wal", "-shm", ""):
@@ -192,12 +192,12 @@ class History:
             self._database, self.trouble = database, ""
         return True
 
-    def start_anew(self) -> None:
-        """Set the file aside, since what is in it cannot be read. Raises Unwritable."""
+    def start_anew(self, why: str = "damaged") -> None:
+        """Set the file aside, under a name that says why. Raises Unwritable."""
         with self._guard:
             self._database.close()
             try:
-                self.set_aside = self._move_away()
+                self.set_aside = self._move_away(why)
                 self._database = self._open()
             except (OSError, sqlite3.Error) as error:
                 raise Unwritable(f"cannot open the history in {self.path}: {error}") from error

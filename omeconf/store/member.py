@@ -9,6 +9,8 @@ edit that is a revision of the group already and waits for its rollout.
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,11 +20,11 @@ from omeconf.core.check import Checked
 from omeconf.core.edit import Candidate
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
-from omeconf.core.snapshot import Snapshot
+from omeconf.core.snapshot import Snapshot, digest
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
-from omeconf.store.repository import HOLD, Head, Made, Repository
+from omeconf.store.repository import HOLD, Head, Made, Repository, unrecorded
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
@@ -34,6 +36,8 @@ DISK, BEFORE = "disk", "disk-before"
 """The marks of the revision that is to be on disk, and of the one that was there before."""
 PLACED, PLACED_BEFORE = "placed", "placed-before"
 """The same of the one that this member takes part with."""
+DISPLACED = "displaced"
+"""The note that has the digests of what was knowingly displaced and is no revision, as JSON."""
 CONFIRMED = "confirmed"
 """The mark of the newest revision that is known to have been confirmed by the group."""
 
@@ -99,6 +103,8 @@ class Member(Repository):
         """What lies on disk and is kept on this member only; None if that is a revision."""
         self.away: Callable[[], str] = str
         """Why the group cannot be asked now; "" if it can, as far as is known."""
+        self.barred: Callable[[], str] = str
+        """Why nothing may be committed here; "" if it may."""
         self.announce: Callable[[Revision], None] = lambda _: None
         """Told of each revision before it is committed; may raise Unwritable."""
         self._disk: Head | None = None
@@ -121,6 +127,15 @@ class Member(Repository):
             raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
         return super().view()
 
+    def at(self, number: int) -> Checked:
+        """As a repository. Its includes may give other files in the environment of this member:
+        then it lacks some, or has errors, and nothing is damaged.
+        """
+        files = self.history.files(number)
+        if digest(files) != self.history.get(number).digest:
+            raise Unwritable(f"the history is damaged at revision {number}: other files come out")
+        return self._check(files)
+
     # -- opening ---------------------------------------------------------------------------
 
     def _run_recovery(self) -> None:
@@ -134,7 +149,10 @@ class Member(Repository):
             files = self.history.files(before) if before else {}
         except NotFound:
             files = {}
-        self._recovery(lambda: self._unrecord(0)).run(self._disk, files)
+        recovery = self._recovery(lambda: self._unrecord(0))
+        displaced = json.loads(self.history.note(DISPLACED) or "{}")
+        recovery.is_expected = lambda left: displaced.get(left.file) == _digest(left.data)
+        recovery.run(self._disk, files)
         self._take_marks()
 
     def _take_marks(self) -> None:
@@ -211,7 +229,7 @@ class Member(Repository):
         own = self.history.head()
         is_own = own is not None and any(own.identity == r.revision.identity for r in records)
         if own is not None and not is_own:
-            self.history.start_anew()
+            self.history.start_anew("before-the-group")
             log.warning("The history from before the group is kept in %s", self.history.set_aside)
             self.history.set_aside = None
             self.head = self.placed = self._disk = None
@@ -242,9 +260,12 @@ class Member(Repository):
             self._learned()
 
     def catch_up(self) -> None:
-        """Ask the group for what is new, and take it up."""
+        """Ask the group for what is new, and take it up. Raises Conflict if that is another's."""
         newest = self.history.head()
-        self.learn(list(self.group.since(newest.number if newest else 0)))
+        records = list(self.group.since(max(newest.number - 1, 0) if newest else 0))
+        if newest is not None and not self.goes_on(newest, records):
+            raise Conflict("etcd has other revisions than this member: `omeconf fleet status`")
+        self.learn(records)
 
     def _learned(self) -> None:
         newest = self.history.head()
@@ -263,11 +284,11 @@ class Member(Repository):
         What was here is kept; gives where. What lies on disk stays until there is something else.
         """
         old = self._disk
-        self.history.start_anew()
+        self.history.start_anew("forked")
         aside, self.history.set_aside = self.history.set_aside, None
         self.head = self.placed = self._disk = None
-        digest = old.revision.digest if old is not None else ""
-        same = (r.revision.number for r in reversed(records) if r.revision.digest == digest)
+        was = old.revision.digest if old is not None else ""
+        same = (r.revision.number for r in reversed(records) if r.revision.digest == was)
         self._begin(records, group_id, next(same, None))
         self._learned()
         self._take_marks()
@@ -280,6 +301,8 @@ class Member(Repository):
         """As a repository; and it must have met its group."""
         if self.history.note(GROUP) is None:
             raise NotReady(f"the group {self.group.name} has not been met yet: is etcd there?")
+        if why := self.barred():
+            raise Conflict(f"nothing is committed here: {why}")
         return super().base(wanted, is_fresh=is_fresh)
 
     def _make(
@@ -310,8 +333,13 @@ class Member(Repository):
         message: str,
         reverts: tuple[int, ...] = (),
     ) -> Head:
-        """Make a revision of the group. Raises Busy if another member was faster."""
+        """Make a revision of the group. Raises Busy if another member was faster, and Conflict if
+        this one sees only some of the base's files.
+        """
         number, snapshot, before = base.revision.number, checked.snapshot, base.checked.snapshot
+        if before.digest != base.revision.digest:
+            raise Conflict(f"revision {number} has files that are not included in the environment "
+                           "of this member: change it at the one where it was made")  # fmt: skip
         revision = Revision(
             number + 1, number, author, self.clock(), message, origin, snapshot.digest, "", reverts
         )
@@ -398,7 +426,13 @@ class Member(Repository):
         new, known = checked.snapshot, self._disk.checked.snapshot if self._disk else None
         old = self._rescued(new) if known is None else self._with_what_is_left(known, new)
         head = Head(self.history.get(number), checked)
+        is_other = self._disk is None and any(
+            new.is_inside(file) and data != new.files.get(file) for file, data in old.files.items()
+        )
         self._bring(head, old, placed=number)
+        if is_other:
+            found = self._check(old.files)
+            self.displaced = Head(unrecorded(found, self.clock()), found)
         self.placed = head
         return head
 
@@ -408,20 +442,28 @@ class Member(Repository):
         prepared = self.preparation.prepare(old, head.checked.snapshot)
 
         def record() -> Revision:
-            self._mark(head.revision.number, placed)
+            self._mark(head.revision.number, placed, old)
             return head.revision
 
         self._publish(head.checked, prepared, record)
 
-    def _mark(self, disk: int | None, placed: int | None) -> None:
-        """Note what is to be on disk, and what was there before."""
-        self.history.set_marks(
-            **{
+    def _mark(self, disk: int | None, placed: int | None, old: Snapshot | None = None) -> None:
+        """Note what is to be on disk, and what was there before; old: if that may be no revision.
+
+        What a crash leaves of that must not be taken for an edit of what is to be there.
+        """
+        known = self._disk.checked.snapshot.files if self._disk else {}
+        found = old.files if old is not None else {}
+        displaced = {f: _digest(data) for f, data in found.items() if data != known.get(f)}
+        self.history.insert(
+            (),
+            notes={DISPLACED: json.dumps(displaced) if displaced else None},
+            marks={
                 DISK: disk,
                 PLACED: placed,
                 BEFORE: self._disk.revision.number if self._disk else None,
                 PLACED_BEFORE: self.placed.revision.number if self.placed else None,
-            }
+            },
         )
 
     def _unrecord(self, number: int) -> None:
@@ -561,3 +603,20 @@ class Member(Repository):
             return
         self.drift = None
         log.warning("A manual edit was put right: revision %d is on disk", disk.revision.number)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def leave(history: History) -> bool:
+    """Have a history be a machine's own again, if it was a group's; whether it was.
+
+    What is made from now on is none of the group's: should this machine join it again, that does
+    not go to the others. Raises Unwritable.
+    """
+    if history.trouble or history.note(GROUP) is None:
+        return False
+    history.set_note(GROUP, None)
+    history.set_marks(**dict.fromkeys((DISK, BEFORE, PLACED, PLACED_BEFORE, CONFIRMED)))
+    return True

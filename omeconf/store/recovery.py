@@ -53,6 +53,8 @@ class Recovery:
         self.keep = keep
         self.would_include = would_include
         self.withdraw = withdraw
+        self.is_expected: Callable[[Leftover], bool] = lambda _: False
+        """Whether something that is neither of the two states was displaced knowingly."""
 
     def run(self, head: Head | None, before: Files | None = None) -> None:
         """Clean up. Raises Unwritable; what is done by then is done, and it can be run again.
@@ -132,7 +134,10 @@ class Recovery:
                 log.warning("%s: undoing what was never recorded", each.file)
                 self.publisher.put_back(each)
             elif each.data != before.get(each.file) and not self._is_known(each):
-                if on_disk == wanted and wanted is not None and each.was_made_for(wanted):
+                is_live = on_disk == wanted and wanted is not None and each.was_made_for(wanted)
+                if is_live and self.is_expected(each):
+                    log.info("%s: what was displaced when a crash came is known", each.file)
+                elif is_live:
                     log.warning("%s: putting back what was displaced when a crash came", each.file)
                     self.publisher.put_back(each)
                 else:

@@ -120,6 +120,8 @@ class Repository:
         """Why a manual edit could not be recorded; "" if there is none such."""
         self.held: str | None = None
         """Why nothing is adopted; None if it is."""
+        self.displaced: Head | None = None
+        """What the first revision brought here took the place of: the engine may run it still."""
         self._is_recovered = False
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
         self._displaced: list[Prepared] = []
@@ -290,7 +292,7 @@ class Repository:
         except Unwritable as error:
             self.unrecorded = str(error)
             if self.head is None:  # better to serve it unrecorded than not at all
-                self._lies(Head(_unrecorded(checked, self.clock()), checked))
+                self._lies(Head(unrecorded(checked, self.clock()), checked))
             raise
         self._lies(Head(revision, checked))
 
@@ -690,6 +692,6 @@ def _at_once(work: Callable[[], None]) -> None:
     work()
 
 
-def _unrecorded(checked: Checked, time: float) -> Revision:
+def unrecorded(checked: Checked, time: float) -> Revision:
     """What stands for a revision while none can be recorded."""
     return Revision(0, 0, "", time, "not recorded yet", Origin.FILE, checked.snapshot.digest)

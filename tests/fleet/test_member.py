@@ -18,8 +18,8 @@ from omeconf.core.revision import Origin
 from omeconf.errors import Busy, Conflict, NotReady, Refused, Stale, Unwritable
 from omeconf.store.group import PART_BYTES, Group, Pointer
 from omeconf.store.history import COPY_EVERY, History
-from omeconf.store.member import Lineage, Manual, Member
-from omeconf.store.repository import Head
+from omeconf.store.member import Lineage, Manual, Member, leave
+from omeconf.store.repository import Head, Repository
 from tests.support import MINIMAL, schema
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
 
@@ -45,7 +45,12 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
     name = f"group-{next(_GROUPS)}"
     all_of_them: list[Member] = []
 
-    def make(node: str, text: str | None = None, manual: Manual = Manual.PROPOSE) -> Member:
+    def make(
+        node: str,
+        text: str | None = None,
+        manual: Manual = Manual.PROPOSE,
+        env: dict[str, str] | None = None,
+    ) -> Member:
         base = tmp_path / node
         if text is not None:
             (base / "conf").mkdir(parents=True)
@@ -60,6 +65,7 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
             manual=manual,
             clock=lambda: next(clock),
             state=base / "state",
+            env=env,
         )
         member.open()
         all_of_them.append(member)
@@ -146,7 +152,7 @@ def test_what_lay_in_the_folder_of_one_that_joins_is_kept(opened: Opener) -> Non
     two.place(1)
     assert on_disk(two) == MINIMAL
     assert rescued(two) == [other]
-    assert list((two.history.path.parent).glob("history.sqlite.*damaged*"))  # set aside, whole
+    assert list((two.history.path.parent).glob("history.sqlite.before-*"))  # set aside, whole
 
 
 @pytest.mark.parametrize("text", [None, "<Server>broken"])
@@ -432,6 +438,29 @@ def test_a_folder_that_is_missing_is_made(opened: Opener) -> None:
     assert (two.folder.path / "vh/a.xml").read_text() == host
 
 
+def test_an_include_that_depends_on_the_environment(opened: Opener) -> None:
+    one, two = opened("one", MINIMAL, env={"NODE": "one"}), opened("two", env={"NODE": "two"})
+    meet(one)
+    meet(two)
+    two.place(1)
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    (one.folder.path / "one.xml").write_text(host)
+    include = '<VirtualHost include="${env:NODE}.xml"/></VirtualHosts>'
+    write(one, MINIMAL.replace("</VirtualHosts>", include))
+    one.adopt()
+    assert meet(two) is Lineage.SAME
+    with pytest.raises(Conflict, match="environment of this member"):
+        add(two, "new")  # it would not have one.xml
+    with pytest.raises(Conflict, match="environment of this member"):
+        two.take_back([2], "me", "", back=1, newest=0)
+    two.close()
+    two = opened("two", env={"NODE": "two"})
+    assert two.history.set_aside is None
+    assert two.view().revision.number == 2
+    add(one, "new")
+    assert meet(two) is Lineage.SAME
+
+
 def test_what_an_older_revision_left_is_not_in_the_way(opened: Opener) -> None:
     text = MINIMAL.replace("</VirtualHosts>", '<VirtualHost include="vh/*.xml"/></VirtualHosts>')
     host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
@@ -644,3 +673,32 @@ def test_what_is_newest_is_taken_back_whole(opened: Opener) -> None:
     head = one.take_back([2, 3], "me", "not that", back=1, newest=3)
     assert head.checked.snapshot.files["Server.xml"] == MINIMAL.encode()
     assert head.revision.reverts == (2, 3)
+
+
+def test_what_was_made_alone_stays_out_of_the_group(opened: Opener) -> None:
+    one, two = opened("one", MINIMAL), opened("two")
+    meet(one)
+    meet(two)
+    two.place(1)
+    assert leave(two.history)
+    assert not leave(two.history)
+    two.close()
+    alone = Repository(
+        two.folder.path / "Server.xml",
+        History(two.history.path),
+        schema(),
+        clock=lambda: 5000.0,
+        state=two.state,
+    )
+    alone.open()
+    edit = Edit(Verb.CREATE, path.application("default", "mine"), {"name": "mine", "type": "live"})
+    alone.commit(Candidate(0, (edit,)))
+    alone.close()
+    again = opened("two")
+    assert meet(again) is Lineage.SAME
+    head = one.group.head()
+    assert head is not None
+    assert head.number == 1
+    again.place(1)
+    assert on_disk(again) == MINIMAL
+    assert "<Name>mine</Name>" in rescued(again)[0]

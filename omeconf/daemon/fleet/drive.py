@@ -148,6 +148,9 @@ class Drive:
         if not done.is_done:
             return False
         self.mirror.wrote(done.revision)
+        if rollout.settled:
+            log.info("rollout %d: its revisions: %s", rollout.id, rollout.settled)
+            return True
         log.info("rollout %d to revision %d: %s%s", rollout.id, rollout.target,
                  _where(rollout), f": {rollout.reason}" if rollout.reason else "")  # fmt: skip
         return True
@@ -227,7 +230,8 @@ class Drive:
 
     def pause(self, by: str, reason: str) -> dict[str, Any]:
         """Have no rollout go on, or begin, until `resume`."""
-        found = {"by": by, "reason": reason}
+        known = json.loads(self.mirror.text("paused") or "{}")
+        found = {"by": by, "reason": reason or known.get("reason", "")}
         put = Put(self._group.key("paused"), json.dumps(found).encode())
         if not self._group.etcd.transact([self.mirror.unchanged("paused")], [put]).is_done:
             raise Busy("somebody else has just paused or resumed: look, and try again")

@@ -99,12 +99,14 @@ class Fleet:
             settings.lease_s,
             self.notice,
             self._hangs,
-            self._on_record,
         )
         member.away, member.announce = self._away, service.announce
+        member.barred = self._barred
         service.confirmation.is_shared = True
         self.part = Part(self.local, self.mirror, self.presence, clocks or Clocks())
         self.drive = Drive(self.local, self.mirror, self.presence)
+        self._logged = ""
+        """What was logged last of that."""
         self.trouble = ""
         """Why it does not go with the group now; "" if it does."""
         self._recorded = 0.0
@@ -130,12 +132,14 @@ class Fleet:
                 log.warning("Cannot note who this member is: %s", error)
         return found
 
-    def _on_record(self) -> tuple[int, int]:
-        item = self.mirror.items.get(f"alive/{self.node}")
-        return (item.lease, item.changed) if item is not None and self.mirror.is_current else (0, 0)
-
     def _hangs(self) -> bool:
         return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)
+
+    def _barred(self) -> str:
+        if self.presence.is_taken:
+            return self.presence.trouble
+        is_other = self._lineage is not None and self._lineage[3] is Lineage.OTHER
+        return self.trouble if is_other else ""
 
     def _away(self) -> str:
         return "" if self.mirror.is_current else self.mirror.trouble or "it was not met yet"
@@ -187,7 +191,8 @@ class Fleet:
             is_busy, self._beat = False, time.monotonic()
             try:
                 is_busy = self._step()
-                self.trouble = self.presence.trouble or self.trouble
+                if self.presence.trouble and self.mirror.is_current:
+                    self._in_trouble(self.presence.trouble)
             except (OmeconfError, RuntimeError) as error:  # also: the writer is shut down
                 self._in_trouble(str(error))
             except Exception as error:  # the thread must outlive it
@@ -204,9 +209,9 @@ class Fleet:
         return SHORT_PAUSE_S if is_under_way or not self.mirror.is_current else PAUSE_S
 
     def _in_trouble(self, why: str) -> None:
-        if why != self.trouble and not self._stopping:
+        if why != self._logged and not self._stopping:
             log.warning("Cannot go with the group: %s", why)
-        self.trouble = why
+        self.trouble = self._logged = why
 
     # -- one step --------------------------------------------------------------------------
 
@@ -228,10 +233,7 @@ class Fleet:
         if self.trouble:
             return False
         self._answer()
-        if self.presence.uid != self.uid:
-            self.uid = self.presence.uid
-            self.local.member.history.set_note(UID, self.uid)
-        if self.presence.is_taken:
+        if not self.presence.is_ours:
             return False
         if self._is_restored():
             return True
@@ -305,8 +307,9 @@ class Fleet:
     def _join(self, group_id: str, records: list[Record]) -> None:
         self.local.member.join(group_id, records)
         self.local.member.history.set_note(UID, self.uid)
-        self.local.service.take_notice()
-        log.info("this member has joined the group %s", self.group.name)
+        self.local.service.take_notice(is_told=True)
+        head = self.local.member.view().revision.number
+        log.info("this member has joined the group %s, at revision %d", self.group.name, head)
 
     def _give_way(self, group_id: str, records: list[Record]) -> Path | None:
         kept = self.local.member.yield_to_group(group_id, records)
@@ -383,7 +386,8 @@ class Fleet:
             "healthy": member.history.mark("healthy"),
             "confirmed": not self.part.is_open or bool(stand and not stand.rollout),
             "drift": drift or None,
-            "trouble": member.unrecorded or member.missing or member.held or None
+            "trouble": (member.unrecorded or member.missing or member.held or self.part.trouble)
+            or None
             if placed
             else None,
         }

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from omeconf.core.revision import Origin
 from omeconf.core.rollout import Outcome
-from omeconf.daemon.jobs import State
+from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Service
 from omeconf.store.history import Record
 from omeconf.store.member import Member
@@ -43,12 +44,12 @@ class Local:
             revision = record.revision
             if newest is None or revision.number > newest.number:
                 log.info(
-                    "revision %d of the group, by %s: %s",
+                    "revision %d of the group, by %s%s",
                     revision.number,
-                    revision.author or revision.origin.value,
-                    revision.message or "no message",
+                    revision.author or ("hand" if revision.origin is Origin.FILE else "somebody"),
+                    f": {revision.message}" if revision.message else "",
                 )
-        self.service.take_notice()
+        self.service.take_notice(is_told=True)
 
     def take_back(
         self, numbers: Sequence[int], author: str, message: str, *, back: int, newest: int
@@ -68,14 +69,23 @@ class Local:
             return Outcome.HEALTHY, ""
         last = next((job for job in jobs if job.last == target.revision.number), None)
         if last is not None and last.state in (State.FAILED, State.REVERTED):
-            said = last.outcomes[-1:]
-            return Outcome.FAILED, "".join(o.output.strip() or f"exit {o.code}" for o in said)
+            return Outcome.FAILED, _said(last)
         before = self.service.reloader.last
         is_again = last is not None and last.state is State.PENDING and before is not None
         if is_again and before is not None and before.state is State.FAILED and (
             before.last == target.revision.number
         ):  # fmt: skip
-            return Outcome.FAILED, "".join(o.output.strip() for o in before.outcomes[-1:])
+            return Outcome.FAILED, _said(before)
         if any(job.state in (State.PENDING, State.RUNNING) for job in jobs):
             return Outcome.RUNNING, ""
         return Outcome.HEALTHY, ""
+
+
+def _said(job: Job) -> str:
+    """What came of the last command of a reload."""
+    if not job.outcomes:
+        return "it failed"
+    last = job.outcomes[-1]
+    ended = "did not end in time" if last.code is None else f"ended with {last.code}"
+    output = last.output.strip()
+    return f"{last.command} {ended}{f': {output}' if output else ''}"

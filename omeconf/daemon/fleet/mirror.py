@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from omeconf.core.rollout import Rollout, View, Word, labelled
-from omeconf.errors import Compacted, OmeconfError, Unwritable
+from omeconf.errors import Compacted, OmeconfError
 from omeconf.store.etcd import Compare, Found, Item, Watch
 from omeconf.store.group import Group, Pointer
 
@@ -85,7 +85,7 @@ class Mirror:
             except Compacted:
                 log.info("the group's watch was behind: everything is read again")
                 continue
-            except Unwritable as error:
+            except OmeconfError as error:  # also: what answers there is no etcd
                 self._lost(str(error))
             except Exception as error:
                 log.exception("Cannot follow the group")
@@ -105,6 +105,8 @@ class Mirror:
         self._reset(found)
         with self.group.etcd.watch(self.group.state, found.revision + 1) as watch:
             self._watch = watch
+            if self.trouble:
+                log.info("The group is in reach again")
             self.is_current, self.trouble = True, ""
             self._changed()
             for batch in watch:

@@ -67,11 +67,13 @@ class Part:
         """Until when it waits to be confirmed."""
         self.failed = 0
         """A confirmed revision that could not be taken up here; 0 if there is none."""
-        self._failed_at = 0.0
+        self._failed_at, self._why = 0.0, ""
         self._voted: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         """In which rollout it was checked last, and when."""
         self._health_due = 0.0
         self._sick = ""
+        self._going_back = 0
+        """The revision that it tries to go back from; 0 if it does not."""
         self._load()
 
     @property
@@ -257,15 +259,26 @@ class Part:
                 self.local.place(stand.back)
 
         why = f": {word.reason}" if word.reason else ""
-        log.warning("going back from revision %d to %d (%s)%s", stand.target, stand.back,
-                    word.says.value, why)  # fmt: skip
+        is_again = self._going_back == stand.target
+        self._going_back = stand.target
+        log.log(logging.DEBUG if is_again else logging.WARNING,
+                "going back from revision %d to %d (%s)%s", stand.target, stand.back,
+                word.says.value, why)  # fmt: skip
         if not stand.rollout:
-            self._note_failed(stand.target)
+            self._note_failed(stand.target, word.reason)
         self._sick = ""
         self.local.do(work)
+        self._going_back = 0
 
-    def _note_failed(self, number: int) -> None:
-        self.failed, self._failed_at = number, time.monotonic()
+    def _note_failed(self, number: int, why: str) -> None:
+        self.failed, self._failed_at, self._why = number, time.monotonic(), why
+
+    @property
+    def trouble(self) -> str:
+        """Why what is confirmed is not on disk here; "" if it is, or will be in a moment."""
+        if not self.failed:
+            return ""
+        return f"revision {self.failed} could not be taken up here, and is tried again: {self._why}"
 
     def _catch_up(self, stable: int) -> bool:
         if self.failed == stable:
@@ -283,13 +296,13 @@ class Part:
             self._keep(Stand(0, stable, back, word) if back else None, None)
             self.local.place(stable)
 
-        log.info("catching up: revision %d, from %d", stable, number)
+        log.info("catching up: revision %d, from %s", stable, number or "nothing")
         self._sick = ""
         try:
             self.local.do(work)
         except (Busy, Conflict, Unwritable) as error:
             if not isinstance(error, Busy | Unwritable):
-                self._note_failed(stable)
+                self._note_failed(stable, str(error))
             log.error("Cannot take up revision %d: %s", stable, error)
             return False
         return True
@@ -371,7 +384,10 @@ class Part:
             return False
         if remaining_s > 0:
             return False
-        word = Word(stand.rollout, Says.EXPIRED, "heard of nobody that drives")
+        why = "heard for too long of nobody that drives"
+        if not self.mirror.is_current:
+            why += ", since etcd was away"
+        word = Word(stand.rollout, Says.EXPIRED, why)
         if self.mirror.is_current:
             view = self.mirror.view()
             rollout = view.rollout

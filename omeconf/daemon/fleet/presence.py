@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,15 +31,14 @@ class Presence:
         lease_s: float,
         changed: Callable[[], None],
         hangs: Callable[[], bool] = bool,
-        on_record: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         """uid tells this member from another that has the same name by mistake; hangs whether it
-        takes no steps any more, so that another has to drive; on_record gives the lease that is
-        there under our name, and when it was written, as far as is known.
+        takes no steps any more, so that another has to drive.
         """
         self.group = group
         self.node = node
         self.lease_s = lease_s
+        self.value = json.dumps({"uid": uid, "labels": list(labels)}).encode()
         self.lease = 0
         """0 while there is none."""
         self.contact = 0.0
@@ -51,11 +49,10 @@ class Presence:
         """Whether another member has our name, so that nothing may be said under it."""
         self.took_s = 0.0
         """How long etcd took for the last answer, in seconds."""
-        self.uid = uid
-        self._labels = list(labels)
-        self._on_record = on_record
-        self._written = 0
-        """When our lease was, as etcd counts."""
+        self._uid = uid
+        self._leases: set[int] = set()
+        """All that were ours since the start."""
+        self._was_there = False
         self._changed, self._hangs = changed, hangs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="fleet-lease", daemon=True)
@@ -76,6 +73,11 @@ class Presence:
                 self.drive_no_more()
             except Unwritable:
                 log.info("The group hears that this member stops when its lease ends")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether our name is known to be ours, so that something may be said under it."""
+        return self._was_there and not self.is_taken
 
     @property
     def is_kept(self) -> bool:
@@ -100,10 +102,9 @@ class Presence:
         began = time.monotonic()
         if self.lease and not self.group.etcd.keep_alive(self.lease):
             self.lease = 0
-        lease, written = self._on_record()
-        if self.lease and lease not in (0, self.lease) and written > self._written:
-            # another has our name and our state folder, too: it was copied
-            self.uid, self.lease = secrets.token_hex(8), 0
+        if self.lease and self._is_another_there():
+            lease, self.lease = self.lease, 0
+            self.group.etcd.revoke(lease)
         if not self.lease:
             self._begin()
         self.took_s = time.monotonic() - began
@@ -112,23 +113,34 @@ class Presence:
         if self.lease:
             self.contact, self.trouble, self.is_taken = began, "", False
 
+    def _is_another_there(self) -> bool:
+        """Whether our name was taken over by one that has a copy of our state folder."""
+        known = self.group.etcd.get(self.group.key("alive", self.node))
+        return known is None or known.lease not in self._leases
+
     def _begin(self) -> None:
         etcd, key = self.group.etcd, self.group.key("alive", self.node)
         known = etcd.get(key)
         compare = Compare.absent(key)
         if known is not None:
-            if json.loads(known.value).get("uid") != self.uid:
+            if json.loads(known.value).get("uid") != self._uid:
                 self.is_taken = True
                 self.trouble = (
                     f"another member of the group is called {self.node}: give [fleet] node"
                 )
                 return
+            if self._was_there and known.lease not in self._leases:
+                self.is_taken = True
+                self.trouble = (
+                    f"another daemon is this member of the group, {self.node}: its state folder "
+                    "is a copy of ours; stop it, empty that folder and give [fleet] node"
+                )
+                return
             compare = Compare.unchanged(key, known.changed)
-        value = json.dumps({"uid": self.uid, "labels": self._labels}).encode()
         lease = etcd.grant(max(int(self.lease_s), 2))
-        done = etcd.transact([compare], [Put(key, value, lease)])
-        if done.is_done:
-            self.lease, self._written = lease, done.revision
+        self._leases.add(lease)
+        if etcd.transact([compare], [Put(key, self.value, lease)]).is_done:
+            self.lease, self._was_there = lease, True
         else:
             etcd.revoke(lease)
 
