@@ -22,7 +22,7 @@ pytestmark = [
 SEED = "OMECONF_FLEET_SEED"
 """The seed of another run, to have the same faults."""
 ROUNDS = "OMECONF_FLEET_ROUNDS"
-SHORT = 14
+SHORT = 15
 """Rounds unless told: each kind of fault once, and some twice."""
 
 
