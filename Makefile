@@ -61,7 +61,7 @@ check: $(READY)  ## lint, types and the tests
 man: $(READY)  ## the manual page anew, from the commands
 	@$(BIN)/python docs/man/make.py
 
-bench: $(READY)  ## how long things take here, beside others: half an hour; BENCH=--quick: three minutes
+bench: $(READY)  ## how long things take here, beside others: an hour; BENCH=--quick: ten minutes
 	@$(BIN)/pip install -q --disable-pip-version-check --group bench \
 		|| echo "Caddy and the plot are left out: the group bench cannot be installed"
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -1,7 +1,8 @@
 """How fast omeconf is, beside the floor that the disk sets and beside others; all in one run.
 
-    make bench                                    # all sizes: takes a while
-    make bench BENCH="--quick"                    # small sizes, few edits: a minute or two
+    make bench                                    # all sizes, 50 members: takes an hour
+    make bench BENCH="--quick"                    # small sizes, few edits, 3 members: minutes
+    make bench BENCH="--only fleet"               # what a group costs
     .venv/bin/python -m benchmarks --sizes 1,10,100 --edits 50 --only edit,manual
 
 The tables are printed and kept, with a plot, in benchmarks/results/.
@@ -18,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import fleet
 from benchmarks.client import BadAnswer
 from benchmarks.facts import facts
 from benchmarks.goals import goals
@@ -32,6 +34,7 @@ GROUPS = {
     "process": "starts, omeconf check and --help, xmllint, xmlstarlet, augtool",
     "start": "commands from call to end, beside an interpreter that imports nothing",
     "order": "one edit under strace",
+    "fleet": "a group on etcd: commit to confirmed, bytes, joining, failing over, idle",
 }
 HERE = Path(__file__).parent
 
@@ -85,18 +88,26 @@ def main() -> None:
     traced = 10 if 10 in sizes else sizes[0]
     begin = time.monotonic()
     results: list[Result] = []
-    try:
-        for count in sizes:
+    group = fleet.Found()
 
-            def tell(what: str, count: int = count) -> None:
-                seconds = time.monotonic() - begin
-                print(f"[{seconds:6.1f} s] {count:,}: {what}", file=sys.stderr, flush=True)
+    def tell(what: str) -> None:
+        seconds = time.monotonic() - begin
+        print(f"[{seconds:6.1f} s] {what}", file=sys.stderr, flush=True)
+
+    try:
+        for count in sizes if options.groups - {"fleet"} else ():
+
+            def tell_of(what: str, count: int = count) -> None:
+                tell(f"{count:,}: {what}")
 
             results.append(Result(count))
-            measure(options, results[-1], tell, traced=count == traced)
+            measure(options, results[-1], tell_of, traced=count == traced)
+        if "fleet" in options.groups:
+            plan = fleet.Plan.quick if given.quick else fleet.Plan
+            fleet.measure(plan(options.program, work), group, tell)
     except (BadAnswer, OSError, KeyboardInterrupt) as error:
         text = f"**THE RUN ENDED EARLY: {type(error).__name__} {error}**"
-        results[-1].left_out.append(text)
+        (results[-1].left_out if results and not group.sections else group.left_out).append(text)
         print(text, file=sys.stderr)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -104,12 +115,13 @@ def main() -> None:
     found["the run"] = f"{time.monotonic() - begin:.0f} s, {options.edits} edits a size"
     judged = goals(results)
     stem = given.results / time.strftime("%Y-%m-%dT%H%M%S")
-    reason = plot(results, stem.with_suffix(".svg"))
-    text = markdown(found, results, judged) + (f"\n{reason}\n" if reason else "")
+    reason = plot(results, stem.with_suffix(".svg")) if results else "no plot: no sizes"
+    text = markdown(found, results, judged, group) + (f"\n{reason}\n" if reason else "")
     stem.with_suffix(".md").write_text(text)
     kept = {
         "facts": found,
         "sizes": [result.as_json() for result in results],
+        "fleet": group.as_json(),
         "goals": [{"goal": g.what, "measured": g.measured, "limit": g.limit, "met": g.is_met}
                   for g in judged],
     }  # fmt: skip

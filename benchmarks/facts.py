@@ -16,6 +16,7 @@ _VERSIONS = {
     "xmlstarlet": ["--version"],
     "augtool": ["--version"],
     "strace": ["-V"],
+    "etcd": ["--version"],
 }
 
 

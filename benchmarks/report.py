@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from benchmarks.fleet import Figure, Found
 from benchmarks.goals import Goal
 from benchmarks.order import Order
 from benchmarks.servers import SETTLE_S
@@ -20,19 +21,56 @@ _NOTES = f"""\
 """
 
 
-def markdown(facts: Mapping[str, str], results: Sequence[Result], goals: Sequence[Goal]) -> str:
+_FLEET_NOTES = """\
+- answer: a PATCH at one member after the other, until the revision is made in etcd. confirmed: from
+  the same moment until all members run it and the group has it as stable. Hook: /bin/true.
+- beside: the floor, or the same on one machine: medians of the same run, or settings.
+- CPU, writes, events and WAL are of one edit with its rollout and all that follows.
+- All members, and etcd, run on this one machine: what members do at once, they do here in turn.
+"""
+
+
+def markdown(
+    facts: Mapping[str, str], results: Sequence[Result], goals: Sequence[Goal], fleet: Found
+) -> str:
     """All of it."""
     lines = ["# How long things take", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", _NOTES, "## Edits, medians in ms", "", *_summary(results)]
+    if results:
+        lines += ["", _NOTES, "## Edits, medians in ms", "", *_summary(results)]
     for result in results:
         title = f"## {result.count:,} applications, {result.file_bytes / 1000:,.1f} KB"
         lines += ["", title, "", *_samples(result), "", *_rest(result)]
-    lines += ["", "## Goals", "", *_goals(goals)]
+    if goals:
+        lines += ["", "## Goals", "", *_goals(goals)]
     for result in results:
         if result.order is not None:
             lines += ["", "## One edit under strace", "", *_order(result.order)]
+    lines += _fleet(fleet)
     return "\n".join(lines) + "\n"
+
+
+def _fleet(found: Found) -> Iterator[str]:
+    if not (found.sections or found.left_out):
+        return
+    yield from ("", "## A fleet", "", _FLEET_NOTES)
+    for name, figures in found.sections.items():
+        yield from (f"### {name}", "")
+        head = ["", "unit", "n", "p50", "p90", "beside", "ratio", "which is"]
+        yield from _table(head, [_figure(each) for each in figures])
+        yield ""
+    for text in found.left_out:
+        yield f"- left out: {text}"
+
+
+def _figure(each: Figure) -> list[str]:
+    floor = "" if each.floor is None else _short(each.floor)
+    return [each.what, each.unit, f"{len(each.values)}", _short(each.p50), _short(each.p90),
+            floor, _ratio(each.p50, each.floor), each.floor_is]  # fmt: skip
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _summary(results: Sequence[Result]) -> list[str]:

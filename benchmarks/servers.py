@@ -102,18 +102,20 @@ class Server:
 class Omeconf(Server):
     """`omeconf serve` on a Server.xml in a folder of its own."""
 
-    def __init__(self, program: Path, folder: Path, data: bytes | None = None) -> None:
+    def __init__(
+        self, program: Path, folder: Path, data: bytes | None = None, settings: str = SETTINGS
+    ) -> None:
         """data: what the file begins with; None to go on with what is there."""
         self.state = folder / "state"
         self.file = folder / "conf" / "Server.xml"
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        settings = folder / "omeconf.toml"
-        settings.write_text(SETTINGS)
+        self.settings = folder / "omeconf.toml"
+        self.settings.write_text(settings)
         if data is not None:
             self.file.write_bytes(data)
         port = free_port()
         command: list[str | Path] = [
-            program, "serve", "--config", settings, "--state", self.state,
+            program, "serve", "--config", self.settings, "--state", self.state,
             "--socket", folder / "socket", "--listen", f"127.0.0.1:{port}", self.file,
         ]  # fmt: skip
         super().__init__(command, folder, Client(port, files.TOKEN), "/omeconf/v1/health/ready")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import order
+from benchmarks import fleet, order
+from benchmarks.report import markdown
 from tests.support import PROJECT
 
 NEW, NAMED = "/c/.omeconf-1.part", "/c/.omeconf-1.tmp"
@@ -44,6 +45,21 @@ def test_the_order_of_an_edit() -> None:
         if steps[at] not in ("the bytes", "the record"):  # to write nothing needs no sync
             assert seen(without), f"without {steps[at]}"
         assert seen([*steps[:at], steps[at + 1], steps[at], *steps[at + 2 :]]), f"late {steps[at]}"
+
+
+def test_figures_of_a_fleet() -> None:
+    """Each is told with how often, its floor and what that is; and what is left out, with why."""
+    found = fleet.Found(left_out=["the fleet: etcd is not installed"])
+    values = [float(value) for value in range(10, 0, -1)]
+    found.add("Joining", fleet.Figure("joined", "ms", values, 2.0, "a start"))
+    found.add("Joining", fleet.Figure("never measured", "ms", []))
+    text = markdown({}, [], [], found)
+    (line,) = (line for line in text.splitlines() if line.startswith("| joined"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["joined", "ms", "10", "5.0", "9.0", "2.0", "2.50", "a start"]
+    assert "never measured" not in text
+    assert "- left out: the fleet: etcd is not installed" in text
+    assert found.sections["Joining"][0].as_json()["p90"] == 9.0
 
 
 @pytest.mark.long

@@ -69,7 +69,10 @@ class Armed:
         return cls(**found, identities=None if of is None else tuple(of))
 
     def __str__(self) -> str:
-        return json.dumps(asdict(self))
+        known = asdict(self)
+        if self.identities is None:
+            del known["identities"]  # as releases without groups know it
+        return json.dumps(known)
 
     def remaining_s(self, clocks: Clocks) -> float:
         """Seconds until the deadline; 0 or less when it has passed."""
@@ -106,6 +109,10 @@ class Confirmation:
     def load(self) -> None:
         """At the start: what was armed before, unless its commit never came about."""
         armed = self.armed = Armed.parse(self.history.note(NOTE))
+        if armed is not None and self.is_shared and armed.identities is None:
+            # it was armed by itself: what the history has by then may be of others
+            own = (self.history.get(number).identity for number in self.to_take_back(armed.since))
+            armed = self.armed = replace(armed, identities=tuple(own))
         if armed is not None and not self.to_take_back(armed.since):
             self.close_if_possible()
         else:

@@ -355,7 +355,7 @@ class Service:
         try:
             head = self._when_settled(work)
         finally:
-            committed = self.take_notice()
+            committed = self.take_notice(is_awaited=True)
             self._report_drift()
         return committed or Committed(head, (), None)
 
@@ -440,9 +440,9 @@ class Service:
             or repository.held is not None or repository.history.trouble
         )  # fmt: skip
 
-    def take_notice(self) -> Committed | None:
+    def take_notice(self, *, is_awaited: bool = False) -> Committed | None:
         """Tell of head, and have the engine run what it should, if that has moved; None if head
-        has not.
+        has not. is_awaited: somebody waits for what comes of it.
         """
         before, head = self._known, self.repository.head
         if head is None or (before is not None and before.revision == head.revision):
@@ -460,19 +460,19 @@ class Service:
         summaries.keep(self.repository, before, head, found)
         wanted = plan(found)
         self._tell_of(head, found, wanted)
-        job = self._run(head, before)
+        job = self._run(head, before, is_awaited=is_awaited and bool(wanted))
         every = max(1, min(PRUNE_EVERY, self.settings.history.keep // 10))
         if head.revision.number % every == 0:
             self.submit(self._prune)  # after the answer
         advice = head.checked.advice_since(before.checked) if found else ()
         return Committed(head, found, job if wanted else None, advice)
 
-    def _run(self, head: Head, before: Head) -> Job | None:
+    def _run(self, head: Head, before: Head, *, is_awaited: bool) -> Job | None:
         """Have a new head run: here, or by the group; None if the engine need not run it yet."""
         if self.group is not None:
             self._run_what_is_placed()
             self.group.notice()
-            return self.group.covering(head.revision.number)
+            return self.group.covering(head.revision.number) if is_awaited else None
         number = head.revision.number
         if number == self._unasked and before.revision.number + 1 == number:
             return None

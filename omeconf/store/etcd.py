@@ -83,6 +83,9 @@ PAGE = 64
 """How many keys with values are read at once; of 512 KB each, they make 45 MB of JSON."""
 PAGE_OF_KEYS = 10_000
 """The same without values."""
+WRITE_S = 1.5
+"""So long, at least, one of several endpoints has for a write. One that has handed it to a leader
+that has just died does not answer at all: whoever can find out what came of it should soon."""
 PAUSE_S = 0.1
 """Between one round of all endpoints and the next, while there is no leader."""
 ALARM = re.compile(r"alarm:(\w+)")
@@ -257,7 +260,9 @@ class Etcd:
                 try:
                     answer = self.ask_one(
                         endpoint, path, body, connect_s=share_s, needs_leader=needs_leader,
-                        whole_s=max(left_s, 0.001) if is_write else share_s,
+                        whole_s=min(max(share_s, WRITE_S), max(left_s, 0.001))
+                        if is_write
+                        else share_s,
                     )  # fmt: skip
                     found = decode(answer)
                 except Failed as failed:

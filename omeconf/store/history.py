@@ -234,14 +234,25 @@ class History:
             self._insert(database, Record.of(revision, files, base, patches))
         return revision
 
-    def insert(self, records: Sequence[Record]) -> None:
-        """Record revisions that were made elsewhere, all or none, durably. Raises Unwritable.
+    def insert(
+        self,
+        records: Sequence[Record],
+        *,
+        notes: Mapping[str, str | None] | None = None,
+        marks: Mapping[str, int | None] | None = None,
+    ) -> None:
+        """Record revisions that were made elsewhere, and set notes and marks besides, all or none,
+        durably. Raises Unwritable.
 
         Each has a number above all before it; where its parent is not here, it stands for itself.
         """
         with self._transaction() as database:
             for record in records:
                 self._insert(database, record)
+            for name, text in (notes or {}).items():
+                _set(database, "note", name, text)
+            for name, number in (marks or {}).items():
+                _set(database, "mark", name, number)
 
     def record(self, number: int) -> Record:
         """A revision with all that makes its files. Raises NotFound or Unwritable."""
@@ -311,18 +322,12 @@ class History:
         """Move marks, or remove them (None), all or none. Raises Unwritable."""
         with self._transaction() as database:
             for name, number in marks.items():
-                if number is None:
-                    database.execute("DELETE FROM mark WHERE name = ?", (name,))
-                else:
-                    database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, number))
+                _set(database, "mark", name, number)
 
     def set_note(self, name: str, text: str | None) -> None:
         """Keep a text under a name, or remove it (None). Raises Unwritable."""
         with self._transaction() as database:
-            if text is None:
-                database.execute("DELETE FROM note WHERE name = ?", (name,))
-            else:
-                database.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
+            _set(database, "note", name, text)
 
     def set_summary(self, number: int, text: str) -> None:
         """Keep what a revision changed, in short; nothing if it is gone. Raises Unwritable.
@@ -515,6 +520,14 @@ class History:
                     raise
             except sqlite3.Error as error:
                 raise Unwritable(f"cannot write the history: {error}") from error
+
+
+def _set(database: sqlite3.Connection, table: str, name: str, value: str | int | None) -> None:
+    """Have a note or a mark be so, or not be (None)."""
+    if value is None:
+        database.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+    else:
+        database.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, value))
 
 
 def _first_kept(database: sqlite3.Connection, keep: int, older_than: float) -> int:

@@ -22,7 +22,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.history import History, Record
-from omeconf.store.repository import Head, Made, Repository
+from omeconf.store.repository import HOLD, Head, Made, Repository
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
@@ -161,8 +161,7 @@ class Member(Repository):
             return Lineage.OTHER
         newest = self.history.head()
         if newest is None or newest.number < head.number:
-            is_known = newest is None or self._is_there(newest)
-            return Lineage.BEHIND if is_known else Lineage.FORKED
+            return Lineage.BEHIND  # or forked, see `goes_on`
         if newest.number == head.number:
             return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
         try:
@@ -171,10 +170,13 @@ class Member(Repository):
             is_ours = False
         return Lineage.AHEAD if is_ours else Lineage.FORKED
 
-    def _is_there(self, revision: Revision) -> bool:
-        """Whether a revision of ours is the group's; one that was pruned there may have been."""
-        found = self.group.identity(revision.number)
-        return found == revision.identity or (not found and revision.number < self.group.oldest())
+    def goes_on(self, newest: Revision, records: Sequence[Record]) -> bool:
+        """Whether the group's revisions from our newest on go on from it; one that was pruned
+        there may have been the same.
+        """
+        found = {record.revision.number: record.revision.identity for record in records}
+        oldest = min(found, default=newest.number)
+        return found.get(newest.number) == newest.identity or newest.number < oldest
 
     def found(self) -> bool:
         """Begin the group with what is here; not if another was faster.
@@ -213,14 +215,22 @@ class Member(Repository):
             log.warning("The history from before the group is kept in %s", self.history.set_aside)
             self.history.set_aside = None
             self.head = self.placed = self._disk = None
-        if not is_own:
-            self.history.insert(records)
-        number = own.number if own and is_own else 0
-        self.history.set_note(GROUP, group_id)
-        self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number} if number else {})
+        self._begin(() if is_own else records, group_id, own.number if own and is_own else None)
         self._learned()
         self._take_marks()
         self.looking.saw(None)
+
+    def _begin(self, records: Sequence[Record], group_id: str, number: int | None) -> None:
+        """Have the history be the group's; number: which revision lies here, if one does.
+
+        In one step: else a crash would leave what is taken for a history of our own, and the file
+        of this machine for an edit of it.
+        """
+        self.history.insert(
+            records,
+            notes={GROUP: group_id, HOLD: self.held},
+            marks={DISK: number, BEFORE: number, PLACED: number},
+        )
 
     def learn(self, records: Sequence[Record]) -> None:
         """Take up revisions that others made, above the newest here. Raises Unwritable."""
@@ -256,14 +266,10 @@ class Member(Repository):
         self.history.start_anew()
         aside, self.history.set_aside = self.history.set_aside, None
         self.head = self.placed = self._disk = None
-        self.history.insert(records)
-        self.history.set_note(GROUP, group_id)
+        digest = old.revision.digest if old is not None else ""
+        same = (r.revision.number for r in reversed(records) if r.revision.digest == digest)
+        self._begin(records, group_id, next(same, None))
         self._learned()
-        for record in reversed(records):
-            if old is not None and record.revision.digest == old.revision.digest:
-                number = record.revision.number
-                self.history.set_marks(**{DISK: number, BEFORE: number, PLACED: number})
-                break
         self._take_marks()
         self.looking.saw(None)
         return aside
@@ -322,16 +328,24 @@ class Member(Repository):
         self.head = Head(revision, checked)
         return self.head
 
-    def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
-        """Commit the inverse of some revisions' diffs, however it stands with this member's disk.
+    def take_back(
+        self, numbers: Sequence[int], author: str, message: str, *, back: int, newest: int
+    ) -> Head:
+        """Commit the inverse of some revisions' diffs, however it stands with this member's disk;
+        as long as newest is head: the files of revision back, before which nothing of them was.
 
-        Raises Conflict where newer edits touch the same lines, Busy, and Unwritable.
+        Raises Conflict where newer edits touch the same lines, Refused if it had errors then that
+        it does not have now, Busy, and Unwritable.
         """
         base, taken_back = self.view(), tuple(sorted(numbers))
-        files = without(self.history, taken_back, base.checked.snapshot.files)
+        if base.revision.number == newest:
+            files = self.history.files(back)
+        else:
+            files = without(self.history, taken_back, base.checked.snapshot.files)
         if files == base.checked.snapshot.files:
             return base
         checked = self._check(files)
+        self.judge(checked, base.checked, force=True)
         return self._propose(base, checked, Origin.ROLLBACK, author, message, taken_back)
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
@@ -339,7 +353,8 @@ class Member(Repository):
         if self.head is None or self.head is self._disk:
             return super().check_with(file, data, is_closed=is_closed)
         files = self.head.checked.snapshot.files
-        return self._check_source(Layered({**files, file: data}, self.folder))
+        outside = files if is_closed else None
+        return self._check_source(Layered({**files, file: data}, self.folder, outside))
 
     # -- this member's disk ----------------------------------------------------------------
 
@@ -374,14 +389,14 @@ class Member(Repository):
     def place(self, number: int) -> Head:
         """Bring a revision on disk, and take part with it.
 
-        What lies there before the first one is kept in the state folder, if it is something else.
+        What lies there before the first one is kept in the state folder, if it is something else;
+        so is what an older one left in the place of a new file.
         Raises Busy if somebody is editing the files, Conflict as `check_here`, and Unwritable.
         Nothing has changed then.
         """
         checked = self.check_here(number)
-        new = checked.snapshot
-        self.folder.make_places(new.files)
-        old = self._disk.checked.snapshot if self._disk else self._rescued(new)
+        new, known = checked.snapshot, self._disk.checked.snapshot if self._disk else None
+        old = self._rescued(new) if known is None else self._with_what_is_left(known, new)
         head = Head(self.history.get(number), checked)
         self._bring(head, old, placed=number)
         self.placed = head
@@ -389,6 +404,7 @@ class Member(Repository):
 
     def _bring(self, head: Head, old: Snapshot, *, placed: int | None) -> None:
         """Have a revision on disk in place of what lies there, and know it after a crash."""
+        self.folder.make_places(head.checked.snapshot.files)
         prepared = self.preparation.prepare(old, head.checked.snapshot)
 
         def record() -> Revision:
@@ -433,6 +449,19 @@ class Member(Repository):
         outside = {file: data for file, data in new.files.items() if not new.is_inside(file)}
         self._keep((file, data) for file, data in there.items() if new.files.get(file) != data)
         return Snapshot({**there, **outside}, main=self.main, folder=str(self.folder.path))
+
+    def _with_what_is_left(self, known: Snapshot, new: Snapshot) -> Snapshot:
+        """What is known to be on disk, and what lies besides where a revision has a new file: that
+        is kept first.
+        """
+        come = (f for f in new.files.keys() - known.files.keys() if new.is_inside(f))
+        found = ((file, self._bytes(file)) for file in come)
+        left = {f: data for f, data in found if data is not None and data != new.files[f]}
+        self._keep(left.items())
+        if not left:
+            return known
+        files = {**known.files, **left}
+        return Snapshot(files, main=self.main, folder=str(self.folder.path))
 
     def _keep(self, saves: Iterable[tuple[str, bytes]]) -> None:
         if self.history.note(GROUP) is None:

@@ -55,17 +55,20 @@ class Replaced:
 class Layered:
     """Some files, and below them a folder: what it would be with them in it."""
 
-    def __init__(self, files: Mapping[str, bytes], folder: Folder) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], folder: Folder, outside: Collection[str] | None = None
+    ) -> None:
+        """outside: the only files outside of the folder that may be read; None: any."""
         self.above = Recorded(files)
-        self.folder = folder
+        self.below = Replaced(folder, "", b"", outside)
 
     def read(self, file: str) -> bytes:
         """The bytes of a file. Raises NotFound or Unwritable."""
-        return self.above.files[file] if file in self.above.files else self.folder.read(file)
+        return self.above.files[file] if file in self.above.files else self.below.read(file)
 
     def names(self, folder: str) -> tuple[str, ...] | None:
         """The files that would be in a folder; None if it is missing, and none of them in it."""
-        above, below = self.above.names(folder) or (), self.folder.names(folder)
+        above, below = self.above.names(folder) or (), self.below.names(folder)
         if below is None:
             return above or None
         return tuple({*above, *below})

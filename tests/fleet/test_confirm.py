@@ -21,6 +21,7 @@ from omeconf.settings import Settings
 from omeconf.store.group import Group
 from omeconf.store.history import History
 from omeconf.store.member import Manual, Member
+from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
 from tests.support.daemon import DEADLINE_S, wait_for
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
@@ -43,7 +44,7 @@ class Here:
 
     def __init__(self, base: Path, server: EtcdServer, node: str, text: str | None) -> None:
         self.base, self.server, self.node, self.time = base, server, node, Time()
-        (base / "conf").mkdir(parents=True)
+        (base / "conf").mkdir(parents=True, exist_ok=True)
         if text is not None:
             (base / "conf/Server.xml").write_text(text)
         self.start()
@@ -132,6 +133,32 @@ def test_confirmed(two: tuple[Here, Here]) -> None:
     one.time.boot += 31
     one.do(one.service.tick)
     assert one.member.view().revision.number == number
+
+
+def test_what_was_armed_before_it_joined(two: tuple[Here, Here], tmp_path: Path) -> None:
+    one, other = two
+    base, time = tmp_path / "third", Time()
+    (base / "conf").mkdir(parents=True)
+    (base / "conf/Server.xml").write_text(MINIMAL)
+    history = History(base / "history.sqlite")
+    alone = Repository(base / "conf/Server.xml", history, schema(), clock=lambda: 1_000_000.0)
+    service = Service(alone, Settings(), time.clocks())
+    service.start()
+    edit = Edit(Verb.CREATE, path.application("default", "a"), {"name": "a", "type": "live"})
+    service.submit(service.commit, Candidate(0, (edit,)), confirm_s=30).result(DEADLINE_S)
+    service.stop(5)
+    other.add("theirs")
+    theirs = other.add("more")
+    wait_for(lambda: one.placed() == theirs, "it is everywhere")
+    third = Here(base, one.server, "third", None)
+    try:
+        wait_for(lambda: third.placed() == theirs, "also at the third")
+        third.time.boot += 31
+        third.do(third.service.tick)
+        assert third.service.confirmation.armed is None
+        assert third.member.view().revision.number == theirs
+    finally:
+        third.stop()
 
 
 def test_paused_and_resumed(two: tuple[Here, Here]) -> None:

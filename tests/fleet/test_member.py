@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -66,6 +69,10 @@ def opened(tmp_path: Path, server: EtcdServer) -> Iterator[Opener]:
     for member in all_of_them:
         member.close()
         member.group.etcd.close()
+
+
+class Crash(BaseException):
+    """As if the process ended there."""
 
 
 def group_id(member: Member) -> str:
@@ -140,6 +147,44 @@ def test_what_lay_in_the_folder_of_one_that_joins_is_kept(opened: Opener) -> Non
     assert on_disk(two) == MINIMAL
     assert rescued(two) == [other]
     assert list((two.history.path.parent).glob("history.sqlite.*damaged*"))  # set aside, whole
+
+
+@pytest.mark.parametrize("text", [None, "<Server>broken"])
+def test_a_crash_while_it_joins_makes_nothing_its_own(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    one, two = opened("one", MINIMAL), opened("two", text)
+    meet(one)
+    transaction = two.history._transaction
+
+    @contextmanager
+    def last(*, is_synced: bool = True) -> Iterator[sqlite3.Connection]:
+        with transaction(is_synced=is_synced) as database:
+            yield database
+        raise Crash
+
+    monkeypatch.setattr(two.history, "_transaction", last)
+    with pytest.raises(Crash):
+        meet(two)
+    two.close()
+    two = opened("two")
+    assert meet(two) is Lineage.SAME
+    assert two.placed is None
+    if text is not None:
+        write(two, MINIMAL.replace("<Name>app</Name>", "<Name>mine</Name>"))  # it is repaired
+    two.adopt()
+    assert two.view().revision.number == 1
+    two.place(1)
+    assert on_disk(two) == MINIMAL
+
+
+def test_who_is_held_is_so_also_in_the_group(opened: Opener) -> None:
+    one, two = opened("one", MINIMAL), opened("two", MINIMAL.replace("app<", "mine<"))
+    meet(one)
+    two.hold("half done")
+    meet(two)
+    two.close()
+    assert opened("two").held == "half done"
 
 
 def test_files_that_an_include_would_take_go_with_the_rest(opened: Opener) -> None:
@@ -221,6 +266,17 @@ def test_what_is_refused_is_refused_before_the_group_hears_of_it(opened: Opener)
     head = one.group.head()
     assert head is not None
     assert head.number == 1
+
+
+def test_what_could_not_be_taken_back_without_errors_stays(opened: Opener) -> None:
+    one = opened("one", MINIMAL)
+    meet(one)
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>renamed</Name>"))
+    one.adopt()
+    add(one, "app")  # there would be two of that name
+    with pytest.raises(Refused, match="app"):
+        one.take_back([2], "me", "take back", back=1, newest=2)
+    assert one.view().revision.number == 3
 
 
 def test_a_large_one_is_split_and_comes_out_whole(opened: Opener) -> None:
@@ -352,6 +408,56 @@ def test_kept_on_this_member(opened: Opener) -> None:
     assert one.own is None
 
 
+def test_a_folder_that_is_missing_is_made(opened: Opener) -> None:
+    text = MINIMAL.replace("</VirtualHosts>", '<VirtualHost include="vh/*.xml"/></VirtualHosts>')
+    one, two = opened("one", MINIMAL), opened("two", manual=Manual.REPAIR)
+    meet(one)
+    meet(two)
+    two.place(1)
+    (one.folder.path / "vh").mkdir()
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    (one.folder.path / "vh/a.xml").write_text(host)
+    write(one, text)
+    one.adopt()
+    three = opened("three")
+    meet(three)
+    three.place(1)
+    write(three, MINIMAL.replace("<Server ", "<!-- mine --><Server "))
+    three.adopt()  # on top of what has a new folder
+    assert (three.folder.path / "vh/a.xml").read_text() == host
+    meet(two)
+    two.place(2)
+    shutil.rmtree(two.folder.path / "vh")
+    two.adopt()
+    assert (two.folder.path / "vh/a.xml").read_text() == host
+
+
+def test_what_an_older_revision_left_is_not_in_the_way(opened: Opener) -> None:
+    text = MINIMAL.replace("</VirtualHosts>", '<VirtualHost include="vh/*.xml"/></VirtualHosts>')
+    host = '<VirtualHost version="8"><Name>more</Name></VirtualHost>'
+    one, two = opened("one", text), opened("two")
+    (one.folder.path / "vh").mkdir()
+    file, copy = one.folder.path / "vh/a.xml", two.folder.path / "vh/a.xml"
+    file.write_text(host)
+    one.adopt()
+    meet(one)
+    meet(two)
+    two.place(two.view().revision.number)
+    write(one, MINIMAL)  # it is not included any more, and stays
+    one.adopt()
+    meet(two)
+    two.place(two.view().revision.number)
+    assert copy.read_text() == host
+    file.write_text(host.replace("more", "other"))
+    write(one, text)
+    one.adopt()
+    meet(two)
+    two.place(two.view().revision.number)
+    assert copy.read_text() == file.read_text()
+    assert rescued(two) == [host]
+    assert two.adopt() is None
+
+
 @pytest.mark.parametrize("more", ["<!-- mine -->", "<broken>"])
 def test_put_right(opened: Opener, more: str) -> None:
     one = opened("one", MINIMAL, Manual.REPAIR)
@@ -374,6 +480,17 @@ def test_a_file_outside_that_is_another_here(opened: Opener, tmp_path: Path) -> 
     outside.write_text('<VirtualHost version="8"><Name>p</Name></VirtualHost>')
     with pytest.raises(Conflict, match="outside"):
         one.place(2)
+
+
+def test_who_may_not_read_outside_cannot_by_a_check(opened: Opener, tmp_path: Path) -> None:
+    (tmp_path / "secret.xml").write_text("<VirtualHost><Name>secret</Name></VirtualHost>")
+    include = f'<VirtualHost include="{tmp_path}/*.xml"/></VirtualHosts>'
+    text = MINIMAL.replace("</VirtualHosts>", include).encode()
+    one = opened("one", MINIMAL)
+    meet(one)
+    add(one, "new")  # now head is not on disk
+    assert len(one.check_with("Server.xml", text).snapshot.files) == 2
+    assert len(one.check_with("Server.xml", text, is_closed=True).snapshot.files) == 1
 
 
 def test_a_member_opens_where_it_was(opened: Opener) -> None:
@@ -514,3 +631,16 @@ def test_values_in_etcd_are_small(opened: Opener) -> None:
     assert json.loads(header)["message"] == "add new"
     assert len(item.value) < 700
     assert data
+
+
+def test_what_is_newest_is_taken_back_whole(opened: Opener) -> None:
+    """Where nothing came after it there is nothing to conflict with."""
+    one = opened("one", MINIMAL)
+    meet(one)
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>first</Name>"))
+    one.adopt()
+    write(one, MINIMAL.replace("<Name>app</Name>", "<Name>second</Name>"))
+    one.adopt()
+    head = one.take_back([2, 3], "me", "not that", back=1, newest=3)
+    assert head.checked.snapshot.files["Server.xml"] == MINIMAL.encode()
+    assert head.revision.reverts == (2, 3)

@@ -166,7 +166,13 @@ class Drive:
                 return f"{TAKEN_BACK} {undoing}" if undoing else NOTHING
             names = ", ".join(map(str, numbers))
             why = f"rollout {rollout.id} was {rollout.phase.value}: {rollout.reason}"
-            head = self.local.take_back(numbers, OWN, f"revert of {names}: {why}")
+            head = self.local.take_back(
+                numbers,
+                OWN,
+                f"revert of {names}: {why}",
+                back=rollout.base,
+                newest=rollout.target,
+            )
             return f"{TAKEN_BACK} {head.revision.number}"
 
         try:

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +39,8 @@ PAUSE_S = 1.0
 """How long a step waits if nothing happens."""
 SHORT_PAUSE_S = 0.2
 """The same while a rollout is under way, or etcd is away."""
+RECORD_S = 2.0
+"""While a rollout is under way it is put on record no more often how a member is."""
 SLOW_S = 1.0
 """An etcd that takes longer for an answer is called slow."""
 LOOK_S = 10.0
@@ -86,7 +88,7 @@ class Fleet:
         self.node = node_of(settings)
         self.uid = self._uid()
         """What tells this member from another of the same name."""
-        self.mirror = Mirror(self.group, self.notice)
+        self.mirror = Mirror(self.group, self._heard)
         self._beat = time.monotonic()
         """When the last step began."""
         self.presence = Presence(
@@ -97,6 +99,7 @@ class Fleet:
             settings.lease_s,
             self.notice,
             self._hangs,
+            self._on_record,
         )
         member.away, member.announce = self._away, service.announce
         service.confirmation.is_shared = True
@@ -104,6 +107,8 @@ class Fleet:
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.trouble = ""
         """Why it does not go with the group now; "" if it does."""
+        self._recorded = 0.0
+        """When it was put on record how this member is."""
         self._waiting: list[tuple[int, Job]] = []
         """Who waits for a revision to be confirmed."""
         self._shown: tuple[object, ...] = ()
@@ -124,6 +129,10 @@ class Fleet:
             except Unwritable as error:
                 log.warning("Cannot note who this member is: %s", error)
         return found
+
+    def _on_record(self) -> tuple[int, int]:
+        item = self.mirror.items.get(f"alive/{self.node}")
+        return (item.lease, item.changed) if item is not None and self.mirror.is_current else (0, 0)
 
     def _hangs(self) -> bool:
         return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)
@@ -152,6 +161,16 @@ class Fleet:
             waiting, self._waiting = self._waiting, []
         for _, job in waiting:
             _end(job, State.PENDING)
+
+    def _heard(self, names: Iterable[str] | None = None) -> None:
+        """Something on record is new; names: what, if that is known. What other members say is of
+        interest to the one that drives.
+        """
+        own = f"/{self.node}"
+        if names is None or self.mirror.text("driver") == self.node or any(
+            not name.startswith(("words/", "members/")) or name.endswith(own) for name in names
+        ):  # fmt: skip
+            self.notice()
 
     def notice(self) -> None:
         """Something is new: take a step."""
@@ -208,15 +227,18 @@ class Fleet:
             return True
         if self.trouble:
             return False
-        self._put_on_record()
         self._answer()
+        if self.presence.uid != self.uid:
+            self.uid = self.presence.uid
+            self.local.member.history.set_note(UID, self.uid)
         if self.presence.is_taken:
             return False
         if self._is_restored():
             return True
-        if self.part.step():
+        if self.part.step() or self.drive.step():
             return True
-        return self.drive.step()
+        self._put_on_record()
+        return False
 
     def _is_look_due(self) -> bool:
         every = min(LOOK_S, self.presence.lease_s / 3) if self.part.is_open else LOOK_S
@@ -266,7 +288,9 @@ class Fleet:
             local.do(lambda: self._join(group_id, records))
         elif found is Lineage.BEHIND:
             own = member.history.head()
-            records = list(self.group.since(own.number if own else 0))
+            records = list(self.group.since(max(own.number - 1, 0) if own else 0))
+            if own is not None and not member.goes_on(own, records):
+                return self._go_together(Lineage.FORKED, group_id, head)
             local.do(lambda: local.learn(records))
         elif found is Lineage.AHEAD and head is not None:
             self._heal(head)
@@ -327,9 +351,14 @@ class Fleet:
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
+        rollout = self.mirror.view().rollout
+        is_under_way = rollout is not None and not rollout.has_ended
+        if is_under_way and time.monotonic() - self._recorded < RECORD_S:
+            return  # all members hear of it: once a rollout is enough
         name, text = f"members/{self.node}", json.dumps(self.own())
         if self.mirror.text(name) != text and self.presence.is_kept:
             put = Put(self.group.key(name), text.encode())
+            self._recorded = time.monotonic()
             done = self.group.etcd.transact([self.mirror.unchanged(name)], [put])
             if done.is_done:
                 self.mirror.wrote(done.revision)
@@ -384,10 +413,12 @@ class Fleet:
         view = self.mirror.view()
         rollout = view.rollout
         first = min(number for number, _ in waiting)
-        newer = self.local.member.history.newest(limit=1000)
-        if not newer or newer[0].number < view.head:
+        newest = self.local.member.history.head()
+        if newest is None or newest.number < view.head:
             return  # what takes it back may not have come round yet
-        undone = {n: r.message for r in newer if r.number > first for n in r.reverts}
+        count = newest.number - first
+        newer = self.local.member.history.newest(limit=count) if count > 0 else []
+        undone = {n: r.message for r in newer for n in r.reverts}
         for number, job in waiting:
             state, said = None, ""
             if number in undone:

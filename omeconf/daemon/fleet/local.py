@@ -50,10 +50,12 @@ class Local:
                 )
         self.service.take_notice()
 
-    def take_back(self, numbers: Sequence[int], author: str, message: str) -> Head:
+    def take_back(
+        self, numbers: Sequence[int], author: str, message: str, *, back: int, newest: int
+    ) -> Head:
         """Take back some revisions' changes. Raises as `Member.take_back`."""
         try:
-            return self.member.take_back(numbers, author, message)
+            return self.member.take_back(numbers, author, message, back=back, newest=newest)
         finally:
             self.service.take_notice()
 

@@ -6,9 +6,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from omeconf.core.rollout import Rollout, View, Word, labelled
 from omeconf.errors import Compacted, OmeconfError, Unwritable
@@ -23,11 +23,20 @@ ROUND_S = 2.0
 """How long what we wrote ourselves may take to come round, before we go on without."""
 
 
+class Changed(Protocol):
+    """Is told that something is new."""
+
+    def __call__(self, names: Iterable[str] | None = None) -> None:
+        """names: of what, if that is known."""
+
+
 class Mirror:
     """The state of one group. What it holds is replaced, never changed: any thread may look."""
 
-    def __init__(self, group: Group, changed: Callable[[], None]) -> None:
-        """changed is called on a thread of its own whenever there is something new."""
+    def __init__(self, group: Group, changed: Changed) -> None:
+        """changed is called on a thread of its own whenever there is something new; it is told the
+        names of what, if they are known.
+        """
         self.group = group
         self.items: Mapping[str, Item] = {}
         """By key below the state's prefix."""
@@ -41,6 +50,10 @@ class Mirror:
         """When etcd last confirmed that this is so, by the monotonic clock."""
         self._changed = changed
         self._expected, self._expected_until = 0, 0.0
+        self._view: tuple[Mapping[str, Item], int, View] | None = None
+        """The last one that was made, and what of."""
+        self._words: dict[str, tuple[int, Word]] = {}
+        """What each said, and when: it is parsed once."""
         self._guard = threading.Lock()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
@@ -103,7 +116,7 @@ class Mirror:
     def _reset(self, found: Found) -> None:
         with self._guard:
             self.items = {self._name(item.key): item for item in found.items}
-            self.revision = found.revision
+            self.revision, self._words = found.revision, {}
             self.checked = time.monotonic()
 
     def _take(self, revision: int, events: list[tuple[Item, bool]]) -> None:
@@ -111,18 +124,19 @@ class Mirror:
             if not events:
                 self.revision = max(self.revision, revision)
                 return
-            items = dict(self.items)
+            items, names = dict(self.items), []
             for item, is_deleted in events:
                 name = self._name(item.key)
                 known = items.get(name)
                 if item.changed <= (known.changed if known else 0):
                     continue  # a look was faster
+                names.append(name)
                 if is_deleted:
                     items.pop(name, None)
                 else:
                     items[name] = item
             self.items, self.revision = items, max(self.revision, revision)
-        self._changed()
+        self._changed(names)
 
     def look(self) -> None:
         """Ask etcd whether this is all: a watch may hang on a server that is cut off itself.
@@ -176,20 +190,37 @@ class Mirror:
     def view(self) -> View:
         """What rollouts are decided from."""
         with self._guard:
-            items, revision = self.items, self.revision
+            items, revision, known = self.items, self.revision, self._view
+        if known is not None and known[0] is items and known[1] == revision:
+            return known[2]
+        view = self._made(items, revision)
+        self._view = (items, revision, view)
+        return view
+
+    def _made(self, items: Mapping[str, Item], revision: int) -> View:
         rollout, driver = items.get("rollout"), items.get("driver")
         head, stable = items.get("head"), items.get("stable")
         return View(
             Pointer.parse(head.value).number if head else 0,
             Pointer.parse(stable.value).number if stable else 0,
             Rollout.parse(json.loads(rollout.value)) if rollout else None,
-            {node: Word.parse(found) for node, found in _below(items, "words").items()},
+            {
+                name.removeprefix("words/"): self._word(name, item)
+                for name, item in items.items()
+                if name.startswith("words/")
+            },
             {n: labelled(found.get("labels", ())) for n, found in _below(items, "alive").items()},
             driver.value.decode() if driver else "",
             "paused" in items,
             rollout.changed if rollout else 0,
             revision,
         )
+
+    def _word(self, name: str, item: Item) -> Word:
+        known = self._words.get(name)
+        if known is None or known[0] != item.changed:
+            known = self._words[name] = (item.changed, Word.parse(json.loads(item.value)))
+        return known[1]
 
     # -- what we write ourselves -----------------------------------------------------------
 

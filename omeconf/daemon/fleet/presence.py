@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,14 +32,15 @@ class Presence:
         lease_s: float,
         changed: Callable[[], None],
         hangs: Callable[[], bool] = bool,
+        on_record: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         """uid tells this member from another that has the same name by mistake; hangs whether it
-        takes no steps any more, so that another has to drive.
+        takes no steps any more, so that another has to drive; on_record gives the lease that is
+        there under our name, and when it was written, as far as is known.
         """
         self.group = group
         self.node = node
         self.lease_s = lease_s
-        self.value = json.dumps({"uid": uid, "labels": list(labels)}).encode()
         self.lease = 0
         """0 while there is none."""
         self.contact = 0.0
@@ -49,7 +51,11 @@ class Presence:
         """Whether another member has our name, so that nothing may be said under it."""
         self.took_s = 0.0
         """How long etcd took for the last answer, in seconds."""
-        self._uid = uid
+        self.uid = uid
+        self._labels = list(labels)
+        self._on_record = on_record
+        self._written = 0
+        """When our lease was, as etcd counts."""
         self._changed, self._hangs = changed, hangs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="fleet-lease", daemon=True)
@@ -94,6 +100,10 @@ class Presence:
         began = time.monotonic()
         if self.lease and not self.group.etcd.keep_alive(self.lease):
             self.lease = 0
+        lease, written = self._on_record()
+        if self.lease and lease not in (0, self.lease) and written > self._written:
+            # another has our name and our state folder, too: it was copied
+            self.uid, self.lease = secrets.token_hex(8), 0
         if not self.lease:
             self._begin()
         self.took_s = time.monotonic() - began
@@ -107,16 +117,18 @@ class Presence:
         known = etcd.get(key)
         compare = Compare.absent(key)
         if known is not None:
-            if json.loads(known.value).get("uid") != self._uid:
+            if json.loads(known.value).get("uid") != self.uid:
                 self.is_taken = True
                 self.trouble = (
                     f"another member of the group is called {self.node}: give [fleet] node"
                 )
                 return
             compare = Compare.unchanged(key, known.changed)
+        value = json.dumps({"uid": self.uid, "labels": self._labels}).encode()
         lease = etcd.grant(max(int(self.lease_s), 2))
-        if etcd.transact([compare], [Put(key, self.value, lease)]).is_done:
-            self.lease = lease
+        done = etcd.transact([compare], [Put(key, value, lease)])
+        if done.is_done:
+            self.lease, self._written = lease, done.revision
         else:
             etcd.revoke(lease)
 
