@@ -26,7 +26,7 @@ Undo = Callable[[], None]
 
 MOMENT_S = 3.0
 """How long it is waited for the moment at which a fault is to strike."""
-ETCD = ("etcd leader killed", "etcd member hangs", "all etcd restarted")
+ETCD = ("etcd leader killed", "etcd leader cut off", "etcd member hangs", "all etcd restarted")
 """Faults of etcd: no two of them at one time."""
 
 
@@ -44,11 +44,13 @@ class Campaign:
         """Where rollouts were when faults struck."""
         self.kinds: dict[str, Callable[[list[str]], Undo]] = {
             "etcd leader killed": self._etcd_leader_killed,
+            "etcd leader cut off": self._etcd_leader_cut_off,
             "etcd member hangs": self._etcd_member_hangs,
             "all etcd restarted": self._all_etcd_restarted,
             "driver killed": self._driver_killed,
             "driver hangs": self._driver_hangs,
             "member cut off": self._member_cut_off,
+            "half cut off": self._half_cut_off,
             "member killed": self._member_killed,
             "member hangs": self._member_hangs,
             "engine refuses": self._engine_refuses,
@@ -56,7 +58,8 @@ class Campaign:
             "clock wrong": self._clock_wrong,
         }
         if not fleet.network.is_real:
-            del self.kinds["member cut off"]
+            for kind in [kind for kind in self.kinds if kind.endswith("cut off")]:
+                del self.kinds[kind]
         self._struck: list[Member] = []
         """Members with a fault in this round."""
 
@@ -181,6 +184,11 @@ class Campaign:
 
         return undo
 
+    def _etcd_leader_cut_off(self, _apps: list[str]) -> Undo:
+        server = self.fleet.cluster.servers[self.fleet.cluster.leader()]
+        self.fleet.network.cut(server.name)
+        return lambda: self.fleet.network.heal(server.name)
+
     def _etcd_member_hangs(self, _apps: list[str]) -> Undo:
         server = self.random.choice(self.fleet.cluster.servers)
         server.pause()
@@ -232,12 +240,20 @@ class Campaign:
         return undo
 
     def _member_cut_off(self, _apps: list[str]) -> Undo:
-        member, more_s = self._victim(), self.random.choice((0.0, 3.0, 9.0))
-        self.fleet.cut(member)
+        return self._cut_off([self._victim()])
+
+    def _half_cut_off(self, _apps: list[str]) -> Undo:
+        return self._cut_off([self._victim() for _ in range(len(self.fleet.members) // 2)])
+
+    def _cut_off(self, members: list[Member]) -> Undo:
+        more_s = self.random.choice((0.0, 1.0, 9.0))
+        for member in members:
+            self.fleet.cut(member)
 
         def undo() -> None:
             self._hold(more_s)
-            self.fleet.heal(member)
+            for member in members:
+                self.fleet.heal(member)
 
         return undo
 
