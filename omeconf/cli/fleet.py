@@ -65,7 +65,7 @@ def status(socket_path: Path, *, as_json: bool) -> None:
         click.echo()
         show_table(
             ("NODE", "", "ENGINE", "DISK", "RUNNING", "HEALTHY", "STATE"),
-            [_row(each, found["rollout"]) for each in found["members"]],
+            [_row(each, found["rollout"], found["confirmed"]) for each in found["members"]],
             wide=WIDE,
         )
     sys.exit(not _is_well(found))
@@ -111,7 +111,9 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
 
 
-def _row(member: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _row(
+    member: Mapping[str, Any], rollout: Mapping[str, Any] | None, confirmed: int | None
+) -> tuple[str, ...]:
     there = "present" if member["present"] else click.style("away", fg="red")
     disk = str(member.get("disk") or "-")
     if member.get("confirmed") is False:
@@ -119,6 +121,11 @@ def _row(member: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> tuple[
     said, skipped = member["says"], member["skipped"]
     if said and rollout and rollout["phase"] in ENDED and said["says"] in PAST:
         said = None
+    has_ended = rollout is not None and rollout["phase"] in ENDED
+    if has_ended and member["present"] and member.get("disk") == confirmed and said and (
+        said["says"] == "unable"
+    ):  # fmt: skip
+        said = skipped = None  # it has caught up
     parts = [click.style(each, fg="red") for each in _troubles(member)]
     if said:
         why = f": {said['reason']}" if said["reason"] else ""

@@ -115,6 +115,12 @@ class Member(Repository):
         return self._disk
 
     @property
+    def is_refused(self) -> bool:
+        """Whether it is the revision on disk itself that has errors for this engine."""
+        drift, disk = self.drift, self._disk
+        return bool(drift and disk and drift.snapshot.files == disk.checked.snapshot.files)
+
+    @property
     def runs(self) -> Head | None:
         """What the engine is to run: the revision taken part with, with what is kept here only."""
         if self.own is not None and self.placed is not None:

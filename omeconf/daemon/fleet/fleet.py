@@ -372,7 +372,7 @@ class Fleet:
         placed, running = member.placed, service.reloader.running
         stand = self.part.stand
         drift = ""
-        if member.drift is not None:
+        if member.drift is not None and not member.is_refused:
             count = len(member.drift.errors)
             drift = f"edited by hand, with {count} error{'s' * (count > 1)}"
         elif member.own is not None:
@@ -474,7 +474,7 @@ class Fleet:
             "group": self.group.name,
             "node": self.node,
             "state": self.state,
-            "trouble": self.trouble or None,
+            "trouble": self.trouble or self.part.trouble or None,
             "head": view.head or None,
             "confirmed": view.stable or None,
             "driver": view.driver or None,

@@ -68,6 +68,8 @@ class Part:
         self.failed = 0
         """A confirmed revision that could not be taken up here; 0 if there is none."""
         self._failed_at, self._why = 0.0, ""
+        self.left_out = ""
+        """Why it cannot take part in rollouts now; "" if it can."""
         self._voted: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         """In which rollout it was checked last, and when."""
         self._health_due = 0.0
@@ -123,6 +125,7 @@ class Part:
         outcome, output = self._outcome()
         view = self.mirror.view()
         placed = self.local.member.placed
+        obstacle = self.left_out = self._obstacle(view.stable, outcome, output)
         found = duty(
             self.presence.node,
             view,
@@ -130,7 +133,7 @@ class Part:
             stand=self.stand,
             outcome=outcome,
             output=output[-MOST_REASON:],
-            obstacle=self._obstacle(view.stable, outcome, output),
+            obstacle=obstacle,
         )
         if found.do is not Do.NOTHING:
             log.debug("fleet: %s %s", found.do, found.word)
@@ -277,7 +280,7 @@ class Part:
     def trouble(self) -> str:
         """Why what is confirmed is not on disk here; "" if it is, or will be in a moment."""
         if not self.failed:
-            return ""
+            return self.left_out
         return f"revision {self.failed} could not be taken up here, and is tried again: {self._why}"
 
     def _catch_up(self, stable: int) -> bool:
@@ -339,6 +342,8 @@ class Part:
             return member.history.trouble
         if placed is None:
             return ""
+        if member.drift is not None and member.is_refused:
+            return f"its engine would refuse revision {placed.revision.number}"
         if member.drift is not None:
             return "its files were edited by hand and have errors"
         if member.own is not None:
