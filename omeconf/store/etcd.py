@@ -330,7 +330,7 @@ class Etcd:
             )
         if problem.is_of_member:
             return problem.failed()
-        if problem.code == 5:
+        if problem.code == 5 or message.endswith("key not found"):
             return NotFound(f"{endpoint}: {message}")
         return Unwritable(f"{endpoint}: etcd refuses the request: {message}")
 
