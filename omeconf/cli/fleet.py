@@ -104,11 +104,15 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if rollout["settled"]:
             yield "", f"its revisions: {rollout['settled']}"
     if paused:
-        why = f": {paused['reason']}" if paused["reason"] else ""
-        text = click.style(f"by {paused['by']}{why}", fg="yellow")
-        yield "paused", f"{text} (`omeconf fleet resume` ends that)"
+        yield "paused", click.style(_pause(paused), fg="yellow")
     if found["goesBackInSeconds"] is not None:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
+
+
+def _pause(paused: Mapping[str, Any]) -> str:
+    """Who has rollouts wait, why, and how that ends."""
+    why = f": {paused['reason']}" if paused["reason"] else ""
+    return f"by {paused['by']}{why} (`omeconf fleet resume` ends that)"
 
 
 def _row(member: Mapping[str, Any], rollout: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -275,7 +279,7 @@ def pause(reason: str, socket_path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(f"paused by {found['paused']['by']}: `omeconf fleet resume` ends that")
+        click.echo(f"paused {_pause(found['paused'])}")
 
 
 @fleet.command()

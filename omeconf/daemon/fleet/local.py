@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from omeconf.core.rollout import Outcome
-from omeconf.daemon.jobs import State
+from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Service
 from omeconf.store.history import Record
 from omeconf.store.member import Member
@@ -68,14 +68,22 @@ class Local:
             return Outcome.HEALTHY, ""
         last = next((job for job in jobs if job.last == target.revision.number), None)
         if last is not None and last.state in (State.FAILED, State.REVERTED):
-            said = last.outcomes[-1:]
-            return Outcome.FAILED, "".join(o.output.strip() or f"exit {o.code}" for o in said)
+            return Outcome.FAILED, _said(last)
         before = self.service.reloader.last
         is_again = last is not None and last.state is State.PENDING and before is not None
         if is_again and before is not None and before.state is State.FAILED and (
             before.last == target.revision.number
         ):  # fmt: skip
-            return Outcome.FAILED, "".join(o.output.strip() for o in before.outcomes[-1:])
+            return Outcome.FAILED, _said(before)
         if any(job.state in (State.PENDING, State.RUNNING) for job in jobs):
             return Outcome.RUNNING, ""
         return Outcome.HEALTHY, ""
+
+
+def _said(job: Job) -> str:
+    """What the last command of a job printed; if that is nothing, which one it was, and its end."""
+    return "".join(
+        each.output.strip()
+        or f"{each.command} " + ("did not end" if each.code is None else f"ended with {each.code}")
+        for each in job.outcomes[-1:]
+    )

@@ -371,7 +371,7 @@ class Part:
             return False
         if remaining_s > 0:
             return False
-        word = Word(stand.rollout, Says.EXPIRED, "heard of nobody that drives")
+        word = Word(stand.rollout, Says.EXPIRED, "heard of no driver in time: etcd was away?")
         if self.mirror.is_current:
             view = self.mirror.view()
             rollout = view.rollout
