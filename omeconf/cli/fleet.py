@@ -51,7 +51,9 @@ def status(socket_path: Path, *, as_json: bool) -> None:
     """The group, its members, and the newest rollout.
 
     DISK, RUNNING and HEALTHY are revisions: the one that a member has on disk (* it may still be
-    taken back), what its engine runs, and what was last known to be well there.
+    taken back), what its engine runs, and what was last known to be well there. STATE is what is
+    wrong there, and what it said in the newest rollout; one that was unable may have caught up
+    since, as DISK shows.
 
     Exit status: 0 well, 1 this member does not go with the group, another is away or has a trouble,
     or the newest rollout has failed.
