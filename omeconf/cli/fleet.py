@@ -51,7 +51,9 @@ def status(socket_path: Path, *, as_json: bool) -> None:
     """The group, its members, and the newest rollout.
 
     DISK, RUNNING and HEALTHY are revisions: the one that a member has on disk (* it may still be
-    taken back), what its engine runs, and what was last known to be well there.
+    taken back), what its engine runs, and what was last known to be well there. STATE is what is
+    wrong there, and what it said in the newest rollout; one that was unable may have caught up
+    since, as DISK shows.
 
     Exit status: 0 well, 1 this member does not go with the group, another is away or has a trouble,
     or the newest rollout has failed.
@@ -104,11 +106,15 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if rollout["settled"]:
             yield "", f"its revisions: {rollout['settled']}"
     if paused:
-        why = f": {paused['reason']}" if paused["reason"] else ""
-        text = click.style(f"by {paused['by']}{why}", fg="yellow")
-        yield "paused", f"{text} (`omeconf fleet resume` ends that)"
+        yield "paused", click.style(_pause(paused), fg="yellow")
     if found["goesBackInSeconds"] is not None:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
+
+
+def _pause(paused: Mapping[str, Any]) -> str:
+    """Who has rollouts wait, why, and how that ends."""
+    why = f": {paused['reason']}" if paused["reason"] else ""
+    return f"by {paused['by']}{why} (`omeconf fleet resume` ends that)"
 
 
 def _row(
@@ -282,7 +288,7 @@ def pause(reason: str, socket_path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(f"paused by {found['paused']['by']}: `omeconf fleet resume` ends that")
+        click.echo(f"paused {_pause(found['paused'])}")
 
 
 @fleet.command()

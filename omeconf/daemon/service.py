@@ -228,7 +228,7 @@ class Service:
         self.reload(job_id)
         job = self.reloader.retry()
         if job is None:
-            raise Conflict("nothing has to be reloaded again: the engine runs the newest revision")
+            raise Conflict("nothing has to be reloaded again: the engine runs what it should")
         return job
 
     def reloads(self) -> list[dict[str, Any]]:

@@ -132,8 +132,8 @@ def away(failures: Mapping[str, Failed], *, is_unknown: bool = False) -> Unwrita
     if any(failed.is_refused for failed in failures.values()):
         return GroupRefused(f"no etcd can be asked: {told}")
     return GroupAway(
-        f"no etcd of the group does its work: {told}: check that most of its members run and reach"
-        " each other (`etcdctl endpoint status --cluster`)"
+        f"etcd is away, or has no majority ({told}): check [fleet] endpoints, and that most of the"
+        " etcd servers run and reach each other (`etcdctl endpoint status --cluster`)"
     )
 
 

@@ -268,7 +268,7 @@ class Group:
         is_waiting = is_ours and rollout is not None and rollout.phase is Phase.APPLYING
         if member.is_current and not is_waiting:
             return False
-        word = Word(stand.rollout, Says.EXPIRED, "heard of nobody that drives")
+        word = Word(stand.rollout, Says.EXPIRED, "heard of no driver in time: etcd was away?")
         if member.is_current:
             try:
                 if not self.say(member, word, view):
