@@ -18,15 +18,19 @@ from omeconf.daemon.service import Service
 from omeconf.errors import Conflict
 from omeconf.settings import Fleet as FleetSettings
 from omeconf.settings import Settings
+from omeconf.store.disk import shipped_schema
 from omeconf.store.group import Group
 from omeconf.store.history import History
 from omeconf.store.member import Manual, Member
 from omeconf.store.repository import Repository
-from tests.support import MINIMAL, schema
+from tests.support import MINIMAL
 from tests.support.daemon import DEADLINE_S, wait_for
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
 
 pytestmark = pytest.mark.fleet
+
+NEW = "<OriginMode>true</OriginMode>"
+"""What a release of the engine knows, and an older one does not."""
 
 
 class Time:
@@ -49,12 +53,14 @@ class Here:
             (base / "conf/Server.xml").write_text(text)
         self.start()
 
+    release = "0.21"
+
     def start(self) -> None:
         fleet = FleetSettings(endpoints=(self.server.endpoint,), node=self.node, lease_s=2.0)
         self.member = Member(
             self.base / "conf/Server.xml",
             History(self.base / "history.sqlite"),
-            schema(),
+            shipped_schema(self.release),
             Group(self.server.client(), "default"),
             node=self.node,
             manual=Manual.PROPOSE,
@@ -141,7 +147,9 @@ def test_what_was_armed_before_it_joined(two: tuple[Here, Here], tmp_path: Path)
     (base / "conf").mkdir(parents=True)
     (base / "conf/Server.xml").write_text(MINIMAL)
     history = History(base / "history.sqlite")
-    alone = Repository(base / "conf/Server.xml", history, schema(), clock=lambda: 1_000_000.0)
+    alone = Repository(
+        base / "conf/Server.xml", history, shipped_schema("0.21"), clock=lambda: 1_000_000.0
+    )
     service = Service(alone, Settings(), time.clocks())
     service.start()
     edit = Edit(Verb.CREATE, path.application("default", "a"), {"name": "a", "type": "live"})
@@ -172,3 +180,25 @@ def test_paused_and_resumed(two: tuple[Here, Here]) -> None:
     one.fleet.resume()
     wait_for(lambda: one.placed() == other.placed() == number, "rolled out")
     wait_for(lambda: one.fleet.standing()["confirmed"] == number, "confirmed")
+
+
+def test_a_member_whose_release_was_changed(two: tuple[Here, Here]) -> None:
+    """What is on its disk has errors for it now: it stops nobody, and takes what has none."""
+    one, other = two
+    modern = MINIMAL.replace("<SegmentDuration>6</SegmentDuration>", NEW)
+    (one.base / "conf/Server.xml").write_text(modern)
+    one.do(one.service.tick, is_thorough=True)
+    wait_for(lambda: one.placed() == other.placed() == 2, "all have it")
+    other.stop()
+    other.release = "0.14.0"
+    other.start()
+    assert other.member.is_refused
+    assert "refuses what is on its disk" in other.fleet.own()["trouble"]
+    one.add("more")
+    wait_for(lambda: one.placed() == 3, "the other is left out")
+    assert other.placed() == 2
+    (one.base / "conf/Server.xml").write_text(one.text.replace(NEW, ""))
+    one.do(one.service.tick, is_thorough=True)
+    wait_for(lambda: one.placed() == other.placed() == 4, "what it takes")
+    assert not other.member.is_refused
+    assert other.text == one.text

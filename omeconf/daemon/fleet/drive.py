@@ -258,7 +258,9 @@ class Drive:
     def forget(self, node: str) -> None:
         """Have a member that will not come back on no list any more. Raises NotFound, Conflict."""
         if node in self.mirror.view().present:
-            raise Conflict(f"{node} is there: stop it first")
+            raise Conflict(
+                f"{node} is there: stop it first; it counts as away after lease_s at most"
+            )
         if node not in self.mirror.below("members"):
             raise NotFound(f"the group has no member {node}")
         key = self._group.key

@@ -44,6 +44,8 @@ VOTE_AGAIN_S = 2.0
 """A check that found that this member cannot take part is made again after so long."""
 AGAIN_S = 60.0
 """A confirmed revision that could not be taken up is tried again after so long."""
+REFUSED = "its engine refuses what is on its disk, and this, too"
+"""Said by a member whose release was changed: it is no reason to stop the others."""
 MOST_REASON = 400
 """Characters of a reason that are told to the group."""
 
@@ -211,6 +213,8 @@ class Part:
                 return Word(rollout.id, Says.UNABLE, str(error))
             if checked.is_good:
                 return Word(rollout.id, Says.ACCEPTS)
+            if self.local.member.is_refused:
+                return Word(rollout.id, Says.UNABLE, REFUSED)
             first = checked.errors[0]
             where = f"{first.file}:{first.line}"
             release = self.local.service.settings.engine.release
@@ -279,6 +283,8 @@ class Part:
     @property
     def trouble(self) -> str:
         """Why what is confirmed is not on disk here; "" if it is, or will be in a moment."""
+        if self.local.member.is_refused and not self.left_out:
+            return "its engine refuses what is on its disk"
         if not self.failed:
             return self.left_out
         return f"revision {self.failed} could not be taken up here, and is tried again: {self._why}"
@@ -342,9 +348,7 @@ class Part:
             return member.history.trouble
         if placed is None:
             return ""
-        if member.drift is not None and member.is_refused:
-            return f"its engine would refuse revision {placed.revision.number}"
-        if member.drift is not None:
+        if member.drift is not None and not member.is_refused:
             return "its files were edited by hand and have errors"
         if member.own is not None:
             return "it has manual edits of its own"
