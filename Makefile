@@ -27,7 +27,9 @@ test-console: $(READY) $(CONSOLE)  ## the console in Chromium: needs npm, and ch
 	@$(BIN)/pytest -q -n 2 -m console tests/console
 
 test-fleet: $(READY)  ## groups on etcd, and what may befall them: needs etcd, root, faketime
+	@rm -rf .torture-fleet
 	@$(BIN)/pytest -q -n 2 --dist loadgroup -m fleet tests/fleet
+	@if test -f .torture-fleet/campaign.txt; then grep -v "^round " .torture-fleet/campaign.txt; fi
 
 torture-fleet: $(READY)  ## faults at random against a group of ten: 20 minutes, root, faketime
 	@rm -rf .torture-fleet
