@@ -211,7 +211,8 @@ def _named(member: Mapping[str, Any]) -> str:
 def rollout(socket_path: Path, *, wait: bool, as_json: bool) -> None:
     """Roll out the newest revision, also one that failed before.
 
-    With `[fleet] rollout = "auto"` a new revision is rolled out by itself.
+    That is for what failed, and for groups in which nothing is rolled out by itself
+    (`[fleet] rollout`).
 
     Exit status of --wait: 0 all members run it, 5 it was refused or reverted.
     """

@@ -130,7 +130,7 @@ def test_a_reload_that_fails(daemon: Daemon, tmp_path: Path) -> None:
     assert (outcomes[2], outcomes[4]) == ("reverted", "healthy"), "what never ran is not well"
     well = daemon.cli("retry")
     assert well.returncode == 4
-    assert "the engine runs the newest revision" in well.stderr
+    assert "the engine runs what it should" in well.stderr
     assert daemon.cli("retry", "nonsense").returncode == 1
 
 
