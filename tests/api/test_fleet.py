@@ -61,6 +61,7 @@ def test_rollouts_are_counted_once(api: ApiInProcess) -> None:
     assert counted.fleet.ended == {Phase.CONFIRMED: 1, Phase.REVERTED: 1, Phase.REFUSED: 1}
 
 
+@pytest.mark.long
 def test_command_line_without_a_group(tmp_path: Path) -> None:
     """1, and why."""
     with Daemon(tmp_path, LISTENING) as daemon:

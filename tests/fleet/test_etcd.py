@@ -37,6 +37,8 @@ from omeconf.store.etcd_watch import Watch
 from tests.support.daemon import free_port, wait_for
 from tests.support.etcd import HASTY, Certificates, EtcdServer, need_etcd
 
+pytestmark = pytest.mark.fleet
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
