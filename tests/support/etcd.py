@@ -177,6 +177,13 @@ class EtcdServer:
         """Have it hang: its sockets stay open, and nothing answers."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+
+        def is_stopped() -> bool:
+            stats = [each.read_text() for each in tasks.glob("*/stat")]
+            return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+        wait_for(is_stopped, f"etcd {self.name} hangs")
 
     def resume(self) -> None:
         """Have it go on."""
