@@ -306,6 +306,7 @@ def test_another_address_on_the_same_port(tmp_path: Path) -> None:
         wait_for(daemon.answers, "the old address again")
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_for_a_while(tmp_path: Path) -> None:
     """The old port is served until the new one can be."""
     with Daemon(tmp_path, our_example()) as daemon, socket.socket() as taken:

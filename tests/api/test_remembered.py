@@ -116,6 +116,7 @@ def test_many_pipelined(client: socket.socket) -> None:
     assert {answer(client)[1] for _ in range(many)} == {wanted}
 
 
+@pytest.mark.long
 def test_resting(daemon: Daemon) -> None:
     """A connection is kept for some seconds behind its last answer, and then closed."""
     with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:

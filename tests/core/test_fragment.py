@@ -176,6 +176,7 @@ def test_set_creates_or_replaces() -> None:
     assert texts[3].decode() == MINIMAL
 
 
+@pytest.mark.long
 def test_the_check_behind_it_is_the_one_from_scratch() -> None:
     """Random elements of an example, rewritten: trees, violations and bytes are those of a file
     that was read anew.

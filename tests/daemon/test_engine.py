@@ -183,6 +183,7 @@ def test_the_engine_is_away(engine: Engine, tmp_path: Path) -> None:
         assert engine.get(APP)["publishers"]["llhls"]["segmentCount"] == 9
 
 
+@pytest.mark.long
 def test_killed_while_the_engine_is_slow(engine: Engine, tmp_path: Path) -> None:
     """After kill -9 in the middle of a reload, it is done again."""
     with daemon_of(engine, tmp_path) as daemon:
@@ -288,6 +289,7 @@ def looked(engine: Engine, times: int) -> None:
 TLS = """<TLS><CertPath>tls/cert.pem</CertPath><KeyPath>tls/key.pem</KeyPath></TLS></Host>"""
 
 
+@pytest.mark.long
 def test_certificates(engine: Engine, tmp_path: Path) -> None:
     """Renewed files are read again, when all of them are there; nothing restarts for it."""
     head, host = EXAMPLE.split("<VirtualHost>", 1)

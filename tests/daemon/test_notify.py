@@ -186,6 +186,7 @@ def test_settings_read_again(tmp_path: Path) -> None:
     assert daemon.cli("reload").returncode == 3, "nobody is there"
 
 
+@pytest.mark.long
 def test_reload_tells_what_became_of_it(tmp_path: Path) -> None:
     """With --wait its exit status is that of the engine's reload, and of the files."""
     with Daemon(tmp_path, TEXT) as daemon:

@@ -363,6 +363,7 @@ def some(trial: Trial) -> range:
 all_cases = pytest.mark.parametrize("trial", [*ONE_FILE, *SEVERAL, *LINKED], indirect=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trial", [*ONE_FILE, *SEVERAL, *LINKED[:1]], indirect=True)
 def test_one_error(trial: Trial) -> None:
     """At some steps, one of the errnos by turns."""

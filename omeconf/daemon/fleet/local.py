@@ -82,10 +82,11 @@ class Local:
 
 
 def _said(job: Job) -> str:
-    """What came of the last command of a reload."""
+    """What the last command of a reload printed; if that is nothing, which one it was, and its
+    end.
+    """
     if not job.outcomes:
         return "it failed"
     last = job.outcomes[-1]
     ended = "did not end in time" if last.code is None else f"ended with {last.code}"
-    output = last.output.strip()
-    return f"{last.command} {ended}{f': {output}' if output else ''}"
+    return last.output.strip() or f"{last.command} {ended}"
