@@ -140,6 +140,7 @@ def test_leaving(console: Console) -> None:
     editor = console.to_xml()
     find(editor, "<SegmentCount>8")
     editor.press_sequentially("0")
+    wait_for(lambda: "<SegmentCount>80" in editor.inner_text(), "what was typed")
     asked: list[str] = []
 
     def no(dialog: Dialog) -> None:
@@ -148,7 +149,14 @@ def test_leaving(console: Console) -> None:
 
     console.page.once("dialog", no)
     console.page.get_by_role("link", name="History", exact=True).click()
-    wait_for(lambda: asked)
+
+    def is_asked() -> list[str]:
+        console.page.wait_for_timeout(
+            10
+        )  # else the browser is not heard
+        return asked
+
+    wait_for(is_asked, "the question")
     assert "<SegmentCount>80" in editor.inner_text()
     console.page.once("dialog", lambda dialog: dialog.accept())
     console.page.get_by_role("link", name="History", exact=True).click()
