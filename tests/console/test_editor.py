@@ -151,9 +151,7 @@ def test_leaving(console: Console) -> None:
     console.page.get_by_role("link", name="History", exact=True).click()
 
     def is_asked() -> list[str]:
-        console.page.wait_for_timeout(
-            10
-        )  # else the browser is not heard
+        console.page.wait_for_timeout(10)  # else the browser is not heard
         return asked
 
     wait_for(is_asked, "the question")
