@@ -42,7 +42,7 @@ NO_SUCCESS = {
 
 RUNS = {
     "each by itself": ("examples,coverage,fuzzing", 15, "0", 4000),
-    "one after another": ("stateful", 60, "1", 200),
+    "one after another": ("stateful", 100, "1", 150),
 }
 """Phases, examples of each operation, whether changes are kept, and how many calls at least."""
 
