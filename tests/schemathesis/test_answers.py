@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 SETTINGS = '[api]\nvirtual_hosts = "read-write"\n[watch]\nsettle_s = 0.05\n'
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 
+FLEET = "^/omeconf/v1/fleet"
+"""What is only there in a group: here nothing follows from its answers. (With them schemathesis
+4.32.5 makes links of its own, by the names of members, and in some runs ends early.)"""
 ENDLESS = "/omeconf/v1/events"
 """Its answer has no end, and schemathesis reads answers to their end: test_events.py reads it."""
 
@@ -42,7 +45,7 @@ NO_SUCCESS = {
 
 RUNS = {
     "each by itself": ("examples,coverage,fuzzing", 15, "0", 4000),
-    "one after another": ("stateful", 100, "1", 150),
+    "one after another": ("stateful", 60, "1", 200),
 }
 """Phases, examples of each operation, whether changes are kept, and how many calls at least."""
 
@@ -63,6 +66,7 @@ def test_answers(tmp_path: Path, phases: str, examples: int, keeps: str, least: 
                 "--header", "Authorization: Basic " + base64.b64encode(TOKEN.encode()).decode(),
                 "--checks", "all", "--phases", phases, "--max-examples", str(examples),
                 "--exclude-path", ENDLESS,
+                *(("--exclude-path-regex", FLEET) if keeps == "1" else ()),
                 "--report", "ndjson", "--report-ndjson-path", tmp_path / "report.ndjson",
             ],
             cwd=tmp_path, capture_output=True, text=True, check=False,
