@@ -18,7 +18,7 @@ from pathlib import Path
 from omeconf.core.values import expand, read
 from omeconf.errors import BadSettings, Conflict, Unwritable
 from omeconf.settings import Settings
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

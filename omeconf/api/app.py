@@ -53,7 +53,7 @@ from omeconf.api.reading import hides_secrets
 from omeconf.api.remembered import Answer, Key, Remembered, key_of, wanted
 from omeconf.daemon.service import Service
 from omeconf.logs import REQUEST, fields
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import Json, from_json, to_json
 from omeconf.errors import BadBody, NotFound
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 TEMPLATE = "*"
 """The name of the template for dynamic applications: the engine never lists it."""

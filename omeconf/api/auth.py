@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from omeconf.core.values import expand
 from omeconf.settings import Token
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 ROLES = READ, WRITE, ADMIN = ("read", "write", "admin")
 

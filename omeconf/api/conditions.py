@@ -18,7 +18,7 @@ from omeconf.api.envelope import whole_number
 from omeconf.core.check import Checked
 from omeconf.core.mapping import Json
 from omeconf.errors import Stale
-from omeconf.store.repository import Head, Precondition
+from omeconf.store.head import Head, Precondition
 
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 

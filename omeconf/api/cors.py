@@ -15,7 +15,7 @@ from starlette.requests import Request
 from omeconf.api.envelope import for_header
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.values import expand
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 METHODS = "OPTIONS, HEAD, GET, POST, PUT, PATCH, DELETE"
 SAFE = ("GET", "HEAD", "OPTIONS")

@@ -44,7 +44,7 @@ from omeconf.core.snapshot import Snapshot
 from omeconf.core.structure import path_hint
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound, Refused
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 BELOW_HOSTS = "/Server/VirtualHosts/"
 """Where the role write may change things."""

@@ -16,7 +16,7 @@ from omeconf.daemon.grouped import Group
 from omeconf.daemon.service import Service
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound, Unwritable
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 P = ParamSpec("P")
 T = TypeVar("T")

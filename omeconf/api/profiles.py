@@ -24,7 +24,7 @@ from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import Json, from_json, to_json
 from omeconf.errors import BadBody, NotFound
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 
 def find_profile(head: Head, vhost: str, app: str, name: str) -> EffectiveElement:

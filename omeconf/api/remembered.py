@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 MOST = 4096
 """So many answers are kept."""

@@ -24,7 +24,7 @@ from omeconf.api.writing import (
 from omeconf.core.edit import Edit, Verb
 from omeconf.core.mapping import Json, to_json
 from omeconf.core.path import Path
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 SERVER = Path.parse("/Server")
 MAX_COPIES = 10

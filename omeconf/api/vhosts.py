@@ -22,7 +22,7 @@ from omeconf.core.edit import Edit, Verb
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.mapping import Json, from_json, to_json
 from omeconf.errors import BadBody, NotFound
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 
 def find_virtual_host(head: Head, name: str) -> EffectiveElement:

@@ -26,7 +26,7 @@ from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.results import Committed, Previewed
 from omeconf.daemon.service import Service
 from omeconf.errors import Refused
-from omeconf.store.repository import Head, Precondition
+from omeconf.store.head import Head, Precondition
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from omeconf.core.violation import Violation
 from omeconf.errors import NotFound, Unwritable
 from omeconf.logs import fields
 from omeconf.settings import Settings
-from omeconf.store.repository import Head, Repository
+from omeconf.store.head import Head
+from omeconf.store.repository import Repository
 
 log = logging.getLogger(__name__)
 

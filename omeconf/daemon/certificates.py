@@ -8,7 +8,7 @@ from pathlib import Path
 from omeconf.core.effective import EffectiveElement
 from omeconf.core.render import resolved
 from omeconf.core.values import expand
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 FILES = ("CertPath", "KeyPath", "ChainCertPath")
 MANAGERS = ""

@@ -23,7 +23,7 @@ from omeconf.core.plan import Action, Plan, PlanItem
 from omeconf.core.render import application_body, virtual_host_body
 from omeconf.core.schema import APPLICATION, VIRTUAL_HOST
 from omeconf.errors import NotFound, OmeconfError
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from omeconf.core.snapshot import LEGACY_FILES, LOGGER_FILE
 from omeconf.errors import Unwritable
 from omeconf.settings import Engine
 from omeconf.store.disk import translated
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 from omeconf.store.steps import sync_folder
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from omeconf.daemon.hooks import Outcome
 from omeconf.errors import NotFound, Refused, Unwritable
 from omeconf.logs import fields
 from omeconf.settings import Settings
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from omeconf.daemon.orphans import Orphans
 from omeconf.errors import OmeconfError
 from omeconf.logs import Field, fields
 from omeconf.settings import Settings
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

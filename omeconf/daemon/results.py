@@ -9,7 +9,7 @@ from omeconf.core.diff import Change, changes
 from omeconf.core.plan import Plan, plan
 from omeconf.core.violation import Violation
 from omeconf.daemon.jobs import Job
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import logging
 from omeconf.core.revision import Revision
 from omeconf.errors import NotFound, Unwritable
 from omeconf.logs import fields
-from omeconf.store.repository import Head, Repository
+from omeconf.store.head import Head
+from omeconf.store.repository import Repository
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ from omeconf.daemon.running import Running
 from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.logs import fields
 from omeconf.settings import Settings
-from omeconf.store.repository import Head, Precondition, Repository
+from omeconf.store.head import Head, Precondition
+from omeconf.store.repository import Repository
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")

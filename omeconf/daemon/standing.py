@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omeconf.daemon.jobs import State
 from omeconf.daemon.service import Service
-from omeconf.store.repository import Head
+from omeconf.store.head import Head
 
 
 def standing(service: Service) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from omeconf.core.check import Checked, check
 from omeconf.daemon.service import Service
 from omeconf.errors import BadBody, NotFound
-from omeconf.store.repository import Head, Repository
+from omeconf.store.head import Head
+from omeconf.store.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 from omeconf.core.diff import Change, changes
 from omeconf.core.revision import Revision
 from omeconf.errors import OmeconfError
-from omeconf.store.repository import Head, Repository
+from omeconf.store.head import Head
+from omeconf.store.repository import Repository
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,9 @@ from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot, digest
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
+from omeconf.store.head import Head, Made
 from omeconf.store.history import History, Record
-from omeconf.store.repository import HOLD, Head, Made, Repository, unrecorded
+from omeconf.store.repository import HOLD, Repository, unrecorded
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
@@ -316,21 +317,9 @@ class Member(Repository):
     ) -> Head:
         checked = made.check()
         self.judge(checked, base.checked, force=force)
-        return self._propose(base, checked, origin, candidate.author, candidate.message)
+        return self._make_newest(base, checked, origin, candidate.author, candidate.message)
 
-    def _take_up(
-        self,
-        base: Head,
-        checked: Checked,
-        author: str,
-        message: str,
-        reverts: tuple[int, ...] = (),
-    ) -> Head:
-        if checked.snapshot.files == base.checked.snapshot.files:
-            return base
-        return self._propose(base, checked, Origin.ROLLBACK, author, message, reverts)
-
-    def _propose(
+    def _make_newest(
         self,
         base: Head,
         checked: Checked,
@@ -380,7 +369,7 @@ class Member(Repository):
             return base
         checked = self._check(files)
         self.judge(checked, base.checked, force=True)
-        return self._propose(base, checked, Origin.ROLLBACK, author, message, taken_back)
+        return self._make_newest(base, checked, Origin.ROLLBACK, author, message, taken_back)
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
         """As a repository; while head is not on disk, with all other files as head has them."""
@@ -564,7 +553,7 @@ class Member(Repository):
                 reverts = undone_by(self.history, old, head.revision.number, new)
             message = f"edited by hand on {self.node}"
             try:
-                made = self._propose(head, wanted, Origin.FILE, author, message, reverts)
+                made = self._make_newest(head, wanted, Origin.FILE, author, message, reverts)
                 break
             except Busy:
                 continue

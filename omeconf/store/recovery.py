@@ -19,7 +19,7 @@ from omeconf.store.publish import Leftover, Publisher
 from omeconf.store.steps import is_torn
 
 if TYPE_CHECKING:
-    from omeconf.store.repository import Head
+    from omeconf.store.head import Head
 
 log = logging.getLogger(__name__)
 

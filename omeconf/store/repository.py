@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +32,7 @@ from omeconf.errors import (
 )
 from omeconf.store.beside import start
 from omeconf.store.disk import Folder
+from omeconf.store.head import Head, Made, Precondition
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
 from omeconf.store.preparation import Preparation
@@ -52,26 +52,6 @@ LARGE = 1 << 18
 
 HOLD = "hold"
 """The note that says why nothing is adopted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest revision and its configuration: a value that readers may keep."""
-
-    revision: Revision
-    checked: Checked
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a candidate makes of a base, and what checks it."""
-
-    snapshot: Snapshot
-    check: Callable[[], Checked]
-
-
-Precondition = Callable[[Head], None]
-"""Raises Stale if a head is not the one that somebody counts on."""
 
 
 class Repository:
@@ -526,11 +506,21 @@ class Repository:
     ) -> Head:
         if checked.snapshot.files == base.checked.snapshot.files:
             return base
+        return self._make_newest(base, checked, Origin.ROLLBACK, author, message, reverts)
+
+    def _make_newest(
+        self,
+        base: Head,
+        checked: Checked,
+        origin: Origin,
+        author: str,
+        message: str,
+        reverts: tuple[int, ...] = (),
+    ) -> Head:
+        """Make a revision of what was found good."""
         prepared = self.preparation.prepare(base.checked.snapshot, checked.snapshot)
         return self._publish(
-            checked,
-            prepared,
-            lambda: self._record(checked, Origin.ROLLBACK, author, message, reverts),
+            checked, prepared, lambda: self._record(checked, origin, author, message, reverts)
         )
 
     def _check(self, files: Mapping[str, bytes]) -> Checked:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from omeconf.errors import Conflict
+from omeconf.store.head import Head
 from omeconf.store.member import GROUP, Member
-from omeconf.store.repository import Head
 from tests.fleet import test_confirm
 from tests.fleet.test_confirm import Here
 from tests.support import MINIMAL

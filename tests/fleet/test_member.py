@@ -17,9 +17,10 @@ from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.errors import Busy, Conflict, NotReady, Refused, Stale, Unwritable
 from omeconf.store.group import PART_BYTES, Group, Pointer
+from omeconf.store.head import Head
 from omeconf.store.history import COPY_EVERY, History
 from omeconf.store.member import Lineage, Manual, Member, leave
-from omeconf.store.repository import Head, Repository
+from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
 

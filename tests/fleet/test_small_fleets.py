@@ -11,6 +11,7 @@ import pytest
 
 from omeconf.core.rollout import Phase
 from tests.support import network
+from tests.support.etcd import MUST_RUN
 from tests.support.fleet import Fate, Fleet
 from tests.support.member import SETTINGS
 
@@ -99,6 +100,7 @@ def test_rolled_out_by_hand(tmp_path: Path) -> None:
 def test_without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there can be none, a fleet is on loopback, and nobody can be cut off."""
     monkeypatch.setattr(network, "why_not", lambda: "not root")
+    monkeypatch.delenv(MUST_RUN, raising=False)
     with Fleet(tmp_path, n_etcd=1, n_members=3) as fleet:
         assert fleet.commit(fleet.members["m1"]).fate is Fate.MADE
         fleet.settled()

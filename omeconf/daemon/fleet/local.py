@@ -10,9 +10,9 @@ from omeconf.core.revision import Origin
 from omeconf.core.rollout import Outcome
 from omeconf.daemon.jobs import Job, State
 from omeconf.daemon.service import Service
+from omeconf.store.head import Head
 from omeconf.store.history import Record
 from omeconf.store.member import Member
-from omeconf.store.repository import Head
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
