@@ -171,6 +171,10 @@ class Publisher:
         """What was found once; looked up anew when an exchange is refused."""
         self._litter: set[Path] = set()
         """Temporaries of no use that could not be removed yet."""
+        self.put_back_saves: list[tuple[str, bytes]] = []
+        """What somebody had saved to displaced files when these were put back, as file and bytes:
+        whoever read the file before that may save over it unseen. Whoever adopts clears it.
+        """
         self._not_undone: list[Prepared] = []
         """What is live although it was refused, since the disk would not take the old back."""
 
@@ -478,6 +482,10 @@ class Publisher:
         """Have the old file live again; if somebody saved in between, their newest save."""
         if each.way is Way.EXCHANGE:
             with translated(f"cannot put back {each.file}"):
+                with suppress(OSError):  # it goes back all the same
+                    saved = each.temporary.read_bytes()
+                    if saved != each.base:
+                        self.put_back_saves.append((each.file, saved))
                 each.temporary = self._exchange(each.temporary, each.target)
                 if each.temporary.read_bytes() != each.new:
                     each.temporary = self._exchange(each.temporary, each.target)

@@ -232,17 +232,18 @@ class Repository:
         if snapshot is None:
             return None
         checked = check(snapshot, self.schema, head.checked if head else None)
+        if checked.is_good:
+            self._keep_overtaken(snapshot)
         if not checked.is_good:
             self.drift, self.unrecorded = checked, ""
-        elif (
-            head is None
-            or not head.revision.number
-            or snapshot.files != head.checked.snapshot.files
-        ):
-            self._adopt(checked, author)
-            self.drift, self.unrecorded = None, ""
         else:
-            self._lies(Head(head.revision, checked))
+            lies = self.disk
+            if not lies or not lies.revision.number or (
+                snapshot.files != lies.checked.snapshot.files
+            ):  # fmt: skip
+                self._adopt(checked, author)
+            else:
+                self._lies(Head(lies.revision, checked))
             self.drift, self.unrecorded = None, ""
         self.looking.saw(snapshot)
         if self.drift is not None:
@@ -253,6 +254,15 @@ class Repository:
     def _lies(self, head: Head) -> None:
         """That is on disk now."""
         self.head = head
+
+    def _keep_overtaken(self, now: Snapshot) -> None:
+        """Keep whole saves that were put back, and that somebody who did not see them saved over."""
+        saves, self.publisher.put_back_saves = self.publisher.put_back_saves, []
+        known = self.disk.checked.snapshot.files if self.disk else {}
+        for file, data in saves:
+            is_gone = bool(known) and data not in (now.files.get(file), known.get(file))
+            if is_gone and self._check({**known, file: data}).is_good:
+                self._keep([(file, data)])
 
     def _adopt(self, checked: Checked, author: str) -> None:
         """A good state of the disk that is not head becomes head."""

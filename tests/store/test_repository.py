@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
 from omeconf.core.snapshot import digest
 from omeconf.errors import BadBody, Busy, Conflict, Drift, NotReady, Refused, Stale, Unwritable
-from omeconf.store import preparation
+from omeconf.store import preparation, steps
 from omeconf.store import repository as module
 from omeconf.store.history import History
 from omeconf.store.publish import Prepared
@@ -833,4 +834,43 @@ def test_what_was_added_is_taken_back_from_beside_what_was_added_later(tmp_path:
     repository.rollback(1)
     add("second")
     assert (tmp_path / "conf/Server.xml").read_text() == text
+    repository.close()
+
+
+def test_a_save_that_was_put_back_and_saved_over_is_a_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who read the file while our edit was live does not know of a save that it had displaced."""
+    (tmp_path / "conf").mkdir()
+    file = tmp_path / "conf/Server.xml"
+    file.write_text(MINIMAL)
+    repository = opened(tmp_path)
+    first = MINIMAL.replace("</Server>", "<!-- first --></Server>")
+    exchange, is_quiet = steps.exchange, steps.is_quiet
+
+    def displaced(path: Path, base: bytes | None) -> bool:
+        """The first is saved to the file that our edit has just displaced; another reads ours."""
+        if "second" not in read:
+            read["second"] = file.read_text().replace("</Server>", "<!-- second --></Server>")
+            path.write_text(first)
+        return is_quiet(path, base)
+
+    def put_back(temporary: Path, target: Path, other: Callable[[], Path]) -> Path:
+        found = exchange(temporary, target, other)
+        if "second" in read and "saved" not in read:
+            read["saved"] = "yes"
+            target.write_text(read["second"])
+        return found
+
+    read: dict[str, str] = {}
+    monkeypatch.setattr(steps, "is_quiet", displaced)
+    monkeypatch.setattr(steps, "exchange", put_back)
+    edit = Edit(Verb.CREATE, path.application("default", "new"), {"name": "new", "type": "live"})
+    with suppress(Conflict):  # the second has it, too
+        repository.commit(Candidate(0, (edit,)))
+    repository.adopt()
+    texts = [repository.history.files(r.number)["Server.xml"] for r in repository.history.newest()]
+    assert first.encode() in texts
+    assert "<!-- second -->" in file.read_text()
+    assert file.read_bytes() in texts
     repository.close()
