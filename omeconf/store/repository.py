@@ -256,7 +256,7 @@ class Repository:
         self.head = head
 
     def _keep_overtaken(self, now: Snapshot) -> None:
-        """Keep whole saves that were put back, and that somebody who did not see them saved over."""
+        """Keep whole saves that were put back, and that somebody saved over without seeing them."""
         saves, self.publisher.put_back_saves = self.publisher.put_back_saves, []
         known = self.disk.checked.snapshot.files if self.disk else {}
         for file, data in saves:
