@@ -25,14 +25,13 @@ from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
 from omeconf.store.head import Head, Made
 from omeconf.store.history import History, Record
+from omeconf.store.lineage import GROUP, goes_on
 from omeconf.store.repository import HOLD, Repository, unrecorded
 from omeconf.store.sources import Layered
 from omeconf.store.undo import merged, undone_by, without
 
 log = logging.getLogger(__name__)
 
-GROUP = "group"
-"""The note that says which group the history is of."""
 DISK, BEFORE = "disk", "disk-before"
 """The marks of the revision that is to be on disk, and of the one that was there before."""
 PLACED, PLACED_BEFORE = "placed", "placed-before"
@@ -52,24 +51,6 @@ class Manual(enum.StrEnum):
     """It stays, and runs, on this member only, and is shown."""
     REPAIR = "repair"
     """The file is put right; what was there is kept in the state folder."""
-
-
-class Lineage(enum.StrEnum):
-    """How this member's history and the group's go together."""
-
-    SAME = "same"
-    BEHIND = "behind"
-    """The group has revisions that this member has not heard of yet."""
-    AHEAD = "ahead"
-    """etcd has lost revisions that are here: it was restored from an older backup."""
-    FORKED = "forked"
-    """As ahead, and others have been made there since."""
-    NEW = "new"
-    """This history is not of the group."""
-    OTHER = "other"
-    """etcd has another group of that name."""
-    EMPTY = "empty"
-    """etcd has no such group."""
 
 
 class Member(Repository):
@@ -175,34 +156,6 @@ class Member(Repository):
 
     # -- the group -------------------------------------------------------------------------
 
-    def lineage(self, group_id: str, head: Pointer | None) -> Lineage:
-        """How this history goes together with a group as etcd has it."""
-        own = self.history.note(GROUP)
-        if not group_id or head is None:
-            return Lineage.EMPTY
-        if own is None:
-            return Lineage.NEW
-        if own != group_id:
-            return Lineage.OTHER
-        newest = self.history.head()
-        if newest is None or newest.number < head.number:
-            return Lineage.BEHIND  # or forked, see `goes_on`
-        if newest.number == head.number:
-            return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
-        try:
-            is_ours = self.history.get(head.number).identity == head.identity
-        except NotFound:  # it was pruned here
-            is_ours = False
-        return Lineage.AHEAD if is_ours else Lineage.FORKED
-
-    def goes_on(self, newest: Revision, records: Sequence[Record]) -> bool:
-        """Whether the group's revisions from our newest on go on from it; one that was pruned
-        there may have been the same.
-        """
-        found = {record.revision.number: record.revision.identity for record in records}
-        oldest = min(found, default=newest.number)
-        return found.get(newest.number) == newest.identity or newest.number < oldest
-
     def found(self) -> bool:
         """Begin the group with what is here; not if another was faster.
 
@@ -270,7 +223,7 @@ class Member(Repository):
         """Ask the group for what is new, and take it up. Raises Conflict if that is another's."""
         newest = self.history.head()
         records = list(self.group.since(max(newest.number - 1, 0) if newest else 0))
-        if newest is not None and not self.goes_on(newest, records):
+        if newest is not None and not goes_on(newest, records):
             raise Conflict("etcd has other revisions than this member: `omeconf fleet status`")
         self.learn(records)
 

@@ -193,7 +193,7 @@ def test_a_member_whose_release_was_changed(two: tuple[Here, Here]) -> None:
     other.release = "0.14.0"
     other.start()
     assert other.member.is_refused
-    assert "refuses what is on its disk" in other.fleet.own()["trouble"]
+    assert "refuses what is on its disk" in other.fleet.stands.own()["trouble"]
     one.add("more")
     wait_for(lambda: one.placed() == 3, "the other is left out")
     assert other.placed() == 2

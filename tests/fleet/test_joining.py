@@ -10,7 +10,8 @@ import pytest
 
 from omeconf.errors import Conflict
 from omeconf.store.head import Head
-from omeconf.store.member import GROUP, Member
+from omeconf.store.lineage import GROUP
+from omeconf.store.member import Member
 from tests.fleet import test_confirm
 from tests.fleet.test_confirm import Here
 from tests.support import MINIMAL

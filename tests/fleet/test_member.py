@@ -19,7 +19,8 @@ from omeconf.errors import Busy, Conflict, NotReady, Refused, Stale, Unwritable
 from omeconf.store.group import PART_BYTES, Group, Pointer
 from omeconf.store.head import Head
 from omeconf.store.history import COPY_EVERY, History
-from omeconf.store.member import Lineage, Manual, Member, leave
+from omeconf.store.lineage import Lineage, lineage
+from omeconf.store.member import Manual, Member, leave
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL, schema
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
@@ -91,7 +92,7 @@ def meet(member: Member) -> Lineage:
     """What the fleet does until both histories are the same."""
     for _ in range(20):
         head = member.group.head()
-        found = member.lineage(group_id(member), head)
+        found = lineage(member.history, group_id(member), head)
         if found is Lineage.EMPTY:
             member.found()
         elif found is Lineage.NEW:
@@ -578,7 +579,7 @@ def test_what_etcd_has_lost_is_given_back(opened: Opener) -> None:
         add(one, name)
     meet(two)
     go_back_to(one, 2)
-    assert one.lineage(group_id(one), one.group.head()) is Lineage.AHEAD
+    assert lineage(one.history, group_id(one), one.group.head()) is Lineage.AHEAD
     assert meet(one) is Lineage.SAME
     head = one.group.head()
     assert head is not None
@@ -629,7 +630,7 @@ def test_what_is_only_here_is_kept_when_others_have_gone_on(opened: Opener) -> N
     add(one, "lost")
     go_back_to(one, 1)
     add(two, "found")
-    assert one.lineage(group_id(one), one.group.head()) is Lineage.FORKED
+    assert lineage(one.history, group_id(one), one.group.head()) is Lineage.FORKED
     kept = one.yield_to_group(group_id(one), list(one.group.since(0)))
     assert meet(one) is Lineage.SAME
     assert kept is not None
@@ -649,7 +650,7 @@ def test_another_group_of_the_same_name(opened: Opener) -> None:
     forget_all(one)
     two = opened("two", MINIMAL)
     meet(two)
-    assert one.lineage(group_id(one), one.group.head()) is Lineage.OTHER
+    assert lineage(one.history, group_id(one), one.group.head()) is Lineage.OTHER
 
 
 def test_values_in_etcd_are_small(opened: Opener) -> None:
