@@ -42,6 +42,7 @@ from omeconf.core.path import Path
 from omeconf.core.secrets import masked
 from omeconf.core.snapshot import Snapshot
 from omeconf.core.structure import path_hint
+from omeconf.core.trial import edited
 from omeconf.daemon.states import state
 from omeconf.errors import NotFound, Refused
 from omeconf.store.head import Head
@@ -115,7 +116,7 @@ async def check(request: Request) -> Response:
         headers = place(await on_writer(request, _written_there, base, path))
         edit = Edit(Verb.REWRITE, path, _decoded(data))
         try:
-            found = await on_writer(request, repository.edited, base, edit)
+            found = await on_writer(request, edited, base, (edit,), repository.schema)
         except Refused as error:
             body = {"good": False, **violations(error.violations)}
             return JSONResponse(body, headers=headers)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from omeconf.core.diff import Change, changes
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.plan import Plan, plan
 from omeconf.core.revision import ASKED, Origin, Revision
+from omeconf.core.trial import judge
 from omeconf.daemon import audit, summaries, views
 from omeconf.daemon.confirm import Clocks, Confirmation
 from omeconf.daemon.engine_side import EngineSide
@@ -27,7 +27,9 @@ from omeconf.daemon.grouped import Group
 from omeconf.daemon.jobs import Job, Reloader, State
 from omeconf.daemon.orphans import Orphans
 from omeconf.daemon.results import Committed, Previewed, previewed
+from omeconf.daemon.reverting import Reverting
 from omeconf.daemon.running import Running
+from omeconf.daemon.settling import Settling
 from omeconf.errors import Busy, Conflict, Drift, NotFound, OmeconfError, Unwritable
 from omeconf.logs import fields
 from omeconf.settings import Settings
@@ -37,9 +39,6 @@ from omeconf.store.repository import Repository
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
-
-SETTLING_S = 1.0
-"""How long a commit waits for somebody who is just saving the file."""
 
 PRUNE_EVERY = 10
 """So many revisions are made, at most, before it is looked whether old ones can go."""
@@ -76,15 +75,16 @@ class Service:
         """Called on the writer when there is a new head."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         repository.afterwards = self._afterwards
-        self._to_revert: list[Job] = []
-        """Failed reloads whose revisions could not be taken back yet."""
+        self.settling = Settling(repository, settings)
+        self.reverting = Reverting(
+            repository, self._revert, lambda: self.reloader.pending is not None
+        )
         self._is_arming = False
         """Whether a commit that waits to be confirmed is under way."""
         self._unasked = 0
         """A revision that the engine need not run yet; what else there is, it must."""
         self._reported = ""
         self._unrecorded = ""
-        self._missing_since: float | None = None
         self._known: Head | None = None
         """The head that was last told of."""
         self._asked: Head | None = None
@@ -141,7 +141,7 @@ class Service:
 
     def take_up(self, settings: Settings) -> None:
         """Go on with other settings. On the writer."""
-        self.settings = self.reloader.settings = settings
+        self.settings = self.reloader.settings = self.settling.settings = settings
         if self.engine is not None:
             self.engine.settings = settings
 
@@ -303,7 +303,7 @@ class Service:
         if precondition is not None:
             precondition(head)
         checked = self.repository.put_on(head, file, data)
-        self.repository.judge(checked, head.checked)
+        judge(checked, head.checked)
         return previewed(head, checked)
 
     def preview_rollback(self, number: int, *, confirm_s: float | None = None) -> Previewed:
@@ -316,7 +316,7 @@ class Service:
         self.tick()
         if confirm_s is None:
             self.confirmation.refuse_if_open()
-        return self._when_settled(self.repository.base)
+        return self.settling.when_settled(self.repository.base)
 
     def tick(self, *, is_thorough: bool = False) -> Committed | None:
         """Look at the folder, and adopt what was changed by hand; None if nothing was.
@@ -335,8 +335,8 @@ class Service:
             self._unrecorded = ""
         committed = self.take_notice()
         self._report_drift()
-        if self._to_revert and not self._is_waiting():
-            self._revert(self._to_revert.pop(0))
+        if self.reverting.is_waiting and not self._is_waiting() and self.reverting.again():
+            self.confirmation.close_if_nothing_is_left()
         return committed
 
     @property
@@ -344,7 +344,7 @@ class Service:
         """Whether nothing waits for a cause to go away: else look again soon."""
         repository = self.repository
         waits = repository.missing or repository.unrecorded or repository.history.trouble
-        return not (waits or self._to_revert or self.confirmation.is_due)
+        return not (waits or self.reverting.is_waiting or self.confirmation.is_due)
 
     def revisions(self, limit: int, below: int | None = None) -> list[Revision]:
         """The history, newest first."""
@@ -354,7 +354,7 @@ class Service:
         """Do what moves head, and have it reloaded; also what it adopted before it failed."""
         self.tick()
         try:
-            head = self._when_settled(work)
+            head = self.settling.when_settled(work)
         finally:
             committed = self.take_notice(is_awaited=True)
             self._report_drift()
@@ -530,41 +530,6 @@ class Service:
         except Unwritable as error:
             log.warning("Cannot prune the history: %s", error)
 
-    def _when_settled(self, work: Callable[[], T]) -> T:
-        """Do work; if somebody is just saving the file, wait a moment for it to be whole."""
-        deadline = time.monotonic() + SETTLING_S
-        while True:
-            try:
-                return work()
-            except Busy:
-                is_settling = True
-            except Drift:
-                is_settling = self._is_settling()
-                if not is_settling:
-                    raise
-            if time.monotonic() > deadline:
-                return work()
-            time.sleep(0.02)
-
-    def _is_settling(self) -> bool:
-        """Whether what lies on disk may be right in a moment."""
-        repository = self.repository
-        if repository.held is not None:
-            return False
-        if repository.missing:
-            now = time.monotonic()
-            self._missing_since = self._missing_since or now
-            return now - self._missing_since < SETTLING_S
-        self._missing_since = None
-        drift = repository.drift
-        files = drift.snapshot.files if drift else {repository.main: b""}
-        now, settle_s = time.time(), self.settings.watch.settle_s
-        return any(
-            0 <= repository.folder.age(file, now) < settle_s
-            or repository.folder.is_being_written(file)
-            for file in files
-        )
-
     def _report_drift(self) -> None:
         """Log once what is wrong with the files on disk, and when it is right again."""
         drift = self.repository.drift
@@ -605,9 +570,10 @@ class Service:
         if job.state is State.HEALTHY:
             self.running.is_assumed = False
             self.running.note(running=job.last, healthy=job.last, trying=None)
-            self._to_revert = [each for each in self._to_revert if each.last > job.last]
+            self.reverting.has_run(job.last)
         elif job.state is State.FAILED and self.group is None:
-            self._revert(job)
+            if self.reverting.take_back(job, self._reverted_origins):
+                self.confirmation.close_if_nothing_is_left()
         elif job.state is State.FAILED and self.group is not None and self.group.is_on_trial:
             job.state = State.REVERTED  # it is taken back, and not tried again
         self._keep(job, has_ended=True)
@@ -633,42 +599,8 @@ class Service:
         asked = ASKED if limits.on_failure == "revert" else ()
         return (*asked, Origin.FILE) if limits.on_failure_manual == "revert" else asked
 
-    def _revert(self, job: Job) -> None:
-        """Take back, on top of head, what a failed job covered and came over the API.
-
-        While nothing can be changed it waits for the next look.
-        """
-        history = self.repository.history
-        newer = [r for r in history.newest(limit=1000) if r.number >= job.first]
-        gone = {number for revision in newer for number in revision.reverts}
-        ours = [
-            r.number
-            for r in newer
-            if r.number <= job.last and r.origin in self._reverted_origins and r.number not in gone
-        ]
-        if not ours:
-            return
-        names = ", ".join(map(str, sorted(ours)))
-        message = f"revert of {names}: the reload failed"
-        about = fields(event="revert", revision=job.last, job=job.id)
-        try:
-            self.follow(lambda: self.repository.revert(ours, "omeconf", message))
-        except (Busy, Drift, Unwritable) as error:
-            log.error("Cannot revert revision %s by itself yet: %s", names, error, extra=about)
-            self._to_revert.append(job)
-        except Conflict as error:
-            if self.reloader.pending is None:
-                log.error("Cannot revert revision %s by itself: %s", names, error, extra=about)
-                return
-            # newer edits are on top: their reload covers these too, and decides for all of them
-            log.warning("revision %s waits for the reload of what was changed since", names,
-                        extra=about)  # fmt: skip
-            job.state = State.SUPERSEDED
-        except OmeconfError as error:
-            log.error("Cannot revert revision %s by itself: %s", names, error, extra=about)
-        else:
-            job.state = State.REVERTED
-            self.confirmation.close_if_nothing_is_left()
+    def _revert(self, numbers: list[int], message: str) -> None:
+        self.follow(lambda: self.repository.revert(numbers, "omeconf", message))
 
 
 def _is_same(one: Head, other: Head) -> bool:

@@ -1,4 +1,4 @@
-"""A revision with its configuration, as a value; and what is about to become one."""
+"""A revision with its configuration, as a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from omeconf.core.check import Checked
 from omeconf.core.revision import Revision
-from omeconf.core.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +15,6 @@ class Head:
 
     revision: Revision
     checked: Checked
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a candidate makes of a base, and what checks it."""
-
-    snapshot: Snapshot
-    check: Callable[[], Checked]
 
 
 Precondition = Callable[[Head], None]

@@ -21,9 +21,10 @@ from omeconf.core.edit import Candidate
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot, digest
+from omeconf.core.trial import Made, judge
 from omeconf.errors import Busy, Conflict, NotFound, NotReady, Unwritable
 from omeconf.store.group import Group, Pointer
-from omeconf.store.head import Head, Made
+from omeconf.store.head import Head
 from omeconf.store.history import History, Record
 from omeconf.store.lineage import GROUP, goes_on
 from omeconf.store.repository import HOLD, Repository, unrecorded
@@ -266,10 +267,10 @@ class Member(Repository):
         return super().base(wanted, is_fresh=is_fresh)
 
     def _make(
-        self, base: Head, made: Made, candidate: Candidate, origin: Origin, *, force: bool
+        self, base: Head, new: Made, candidate: Candidate, origin: Origin, *, force: bool
     ) -> Head:
-        checked = made.check()
-        self.judge(checked, base.checked, force=force)
+        checked = new.check()
+        judge(checked, base.checked, force=force)
         return self._make_newest(base, checked, origin, candidate.author, candidate.message)
 
     def _make_newest(
@@ -321,7 +322,7 @@ class Member(Repository):
         if files == base.checked.snapshot.files:
             return base
         checked = self._check(files)
-        self.judge(checked, base.checked, force=True)
+        judge(checked, base.checked, force=True)
         return self._make_newest(base, checked, Origin.ROLLBACK, author, message, taken_back)
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:

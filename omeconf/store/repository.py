@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from omeconf.core.check import Checked, check
-from omeconf.core.diff import unified
-from omeconf.core.edit import Candidate, Edit, apply
+from omeconf.core.edit import Candidate, Edit
 from omeconf.core.revision import Origin, Revision
 from omeconf.core.schema import Schema
 from omeconf.core.snapshot import Snapshot, Source
+from omeconf.core.trial import Made, edited, judge, judge_includes, made
 from omeconf.errors import (
     Busy,
-    Conflict,
     Drift,
     NotFound,
     NotReady,
@@ -32,7 +31,7 @@ from omeconf.errors import (
 )
 from omeconf.store.beside import start
 from omeconf.store.disk import Folder
-from omeconf.store.head import Head, Made, Precondition
+from omeconf.store.head import Head, Precondition
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
 from omeconf.store.preparation import Preparation
@@ -321,15 +320,7 @@ class Repository:
         """
 
         def make(base: Head) -> Made:
-            checked = base.checked
-            for edit in candidate.edits[:-1]:
-                checked = self._edited(checked, edit)
-            for edit in candidate.edits[-1:]:
-                if checked.root is not None:
-                    snapshot = apply(checked.snapshot, checked.root, edit)
-                    if snapshot is not checked.snapshot:
-                        return Made(snapshot, partial(check, snapshot, self.schema, checked))
-            return Made(checked.snapshot, lambda: checked)
+            return made(base.checked, candidate.edits, self.schema)
 
         return self._commit(
             make, candidate, origin, force=force, precondition=precondition, is_fresh=is_fresh
@@ -367,19 +358,7 @@ class Repository:
         if not snapshot.is_inside(file):
             raise ReadOnly(f"{file} lies outside the configuration folder: edit it there")
         checked = self.check_with(file, data)
-        for gone in sorted(snapshot.files.keys() - checked.snapshot.files.keys()):
-            if checked.snapshot.would_include(gone):
-                raise Busy(f"{gone} is away at this moment")
-        for other in sorted(checked.snapshot.files.keys() - snapshot.files.keys()):
-            if not snapshot.is_inside(other):
-                raise ReadOnly(
-                    f"it includes {other}, which lies outside the configuration folder: "
-                    "add that include by hand"
-                )
-            raise Conflict(
-                f"it includes {other}, which was not in use: add that include by hand, and both "
-                "files become one revision"
-            )
+        judge_includes(checked.snapshot, snapshot)
         return checked
 
     def check_with(self, file: str, data: bytes, *, is_closed: bool = False) -> Checked:
@@ -405,35 +384,35 @@ class Repository:
             base = self.base(candidate.base, is_fresh=is_fresh and not attempt)
             if precondition is not None:
                 precondition(base)
-            made = make(base)
-            if made.snapshot.files == base.checked.snapshot.files:
-                self.judge(made.check(), base.checked, force=force)
+            new = make(base)
+            if new.snapshot.files == base.checked.snapshot.files:
+                judge(new.check(), base.checked, force=force)
                 return base
             try:
-                return self._make(base, made, candidate, origin, force=force)
+                return self._make(base, new, candidate, origin, force=force)
             except Busy:
                 self.looking.doubt()
                 log.info("%s is being written by somebody else: trying again", self.main)
         raise Busy(f"{self.main} is being written by somebody else: try again")
 
     def _make(
-        self, base: Head, made: Made, candidate: Candidate, origin: Origin, *, force: bool
+        self, base: Head, new: Made, candidate: Candidate, origin: Origin, *, force: bool
     ) -> Head:
         """Publish what was made of a base, if it may be committed.
 
         A large one is checked while its bytes are written beside the file; they are thrown away
         if it is refused.
         """
-        checking = self.preparation.begin(made.check, is_beside=made.snapshot.size >= LARGE)
-        if made.snapshot.size < LARGE:
-            self.judge(checking(), base.checked, force=force)
+        checking = self.preparation.begin(new.check, is_beside=new.snapshot.size >= LARGE)
+        if new.snapshot.size < LARGE:
+            judge(checking(), base.checked, force=force)
         try:
-            prepared = self.preparation.prepare(base.checked.snapshot, made.snapshot)
+            prepared = self.preparation.prepare(base.checked.snapshot, new.snapshot)
         except BaseException:
-            self.judge(checking(), base.checked, force=force)  # a refusal says more
+            judge(checking(), base.checked, force=force)  # a refusal says more
             raise
         try:
-            self.judge(checking(), base.checked, force=force)
+            judge(checking(), base.checked, force=force)
         except BaseException:
             self.publisher.discard(prepared)
             raise
@@ -447,23 +426,9 @@ class Repository:
         base = self.base()
         if precondition is not None:
             precondition(base)
-        checked = self.edited(base.checked, *edits)
-        self.judge(checked, base.checked)
+        checked = edited(base.checked, edits, self.schema)
+        judge(checked, base.checked)
         return checked
-
-    def edited(self, checked: Checked, *edits: Edit) -> Checked:
-        """What edits would give, good or not. Raises what `edit.apply` raises."""
-        for edit in edits:
-            checked = self._edited(checked, edit)
-        return checked
-
-    def _edited(self, checked: Checked, edit: Edit) -> Checked:
-        if checked.root is None:
-            return checked
-        snapshot = apply(checked.snapshot, checked.root, edit)
-        if snapshot is checked.snapshot:
-            return checked
-        return check(snapshot, self.schema, checked)
 
     def rollback(
         self,
@@ -553,14 +518,6 @@ class Repository:
             Recorded(files), main=self.main, folder=str(self.folder.path), env=self.env
         )
         return taken.would_include(file)
-
-    def judge(self, checked: Checked, base: Checked, *, force: bool = False) -> None:
-        """Raise Refused if a candidate may not be committed on base."""
-        bad = [v for v in checked.new_since(base) if not force or v in checked.errors]
-        if bad:
-            worst_first = sorted(bad, key=lambda v: v not in checked.errors)
-            diff = unified(base.snapshot, checked.snapshot)
-            raise Refused(bad[0].message, worst_first, diff=diff)
 
     def base(self, wanted: int = 0, *, is_fresh: bool = False) -> Head:
         """The head that a change can be made on now; wanted: it must have that number.

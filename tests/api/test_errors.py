@@ -175,7 +175,7 @@ def test_a_planted_exception_on_the_writer(
     """So is one in the middle of a write; the file stays, and the next write works."""
     before = api.text
     with monkeypatch.context() as patch:
-        patch.setattr(api.service.repository, "judge", lambda *_, **__: 1 / 0)
+        patch.setattr("omeconf.store.repository.judge", lambda *_, **__: 1 / 0)
         answer = api.call("PATCH", APP, {"type": "vod"})
     assert answer.status_code == 500
     assert "Omeconf-Request-Id" in answer.headers
