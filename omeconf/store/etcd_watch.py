@@ -205,7 +205,7 @@ class Watch:
                     f" is {compacted}",
                     revision=compacted,
                 )
-                raise self._etcd.told(_cancelled(message), self.endpoint)
+            raise self._etcd.told(_cancelled(message), self.endpoint)
         return batch(message)
 
 

@@ -32,6 +32,7 @@ from omeconf.store.etcd import (
     Operation,
     Put,
 )
+from omeconf.store.etcd_http import Failed
 from omeconf.store.etcd_values import batch, end_of, to_base64
 from omeconf.store.etcd_watch import Watch
 from tests.support.daemon import free_port, wait_for
@@ -301,6 +302,20 @@ def test_events_of_one_revision() -> None:
     assert batch(form).revision == 6
     assert batch({**form, "fragment": False}).revision == 7
     assert batch({"header": {"revision": "9"}}) == Batch(9, ())
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("rpc error: code = PermissionDenied desc = etcdserver: permission denied", GroupRefused),
+        ("", Failed),
+    ],
+)
+def test_watch_that_etcd_ends(reason: str, error: type[Exception]) -> None:
+    """Who is told that there is no watch any more does not wait for what never comes."""
+    watch = Watch(Etcd(["http://127.0.0.1:1"]), "/a/", 1)
+    with pytest.raises(error):
+        watch._understood({"canceled": True, "cancel_reason": reason})
 
 
 def test_close_of_watch(server: EtcdServer, client: Etcd, at: str) -> None:
