@@ -106,10 +106,7 @@ def test_etcd_leader_is_killed_under_load(fleet: Fleet) -> None:
 
 def _more(made: list[Any], count: int) -> None:
     wanted = len(made) + count
-    deadline = time.monotonic() + 60
-    while len(made) < wanted:
-        assert time.monotonic() < deadline, made
-        time.sleep(0.02)
+    wait_for(lambda: len(made) >= wanted, f"{count} commits more")
 
 
 def test_all_etcd_down_in_a_rollout(fleet: Fleet) -> None:
