@@ -463,6 +463,12 @@ class Member(Repository):
             kept = self.folder.rescue(self.state / "rescued", file, data)
             log.warning("What lay in %s is kept in %s", file, kept)
 
+    def _bring_back(self, head: Head) -> None:
+        if self.history.note(GROUP) is None:
+            super()._bring_back(head)
+        else:  # it is kept in the state folder
+            self._unseen = []
+
     # -- manual edits ----------------------------------------------------------------------
 
     def adopt(self, author: str = "", *, is_thorough: bool = True) -> Head | None:

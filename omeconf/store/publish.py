@@ -40,6 +40,7 @@ from omeconf.errors import Busy, Conflict, Unwritable
 from omeconf.store import steps
 from omeconf.store.beside import start
 from omeconf.store.disk import PREFIX, SUFFIX, UNFINISHED, translated
+from omeconf.store.overtaken import PutBack
 
 _OURS = re.compile(
     re.escape(PREFIX) + r".*-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{16})" + re.escape(SUFFIX)
@@ -171,9 +172,9 @@ class Publisher:
         """What was found once; looked up anew when an exchange is refused."""
         self._litter: set[Path] = set()
         """Temporaries of no use that could not be removed yet."""
-        self.put_back_saves: list[tuple[str, bytes]] = []
-        """What somebody had saved to displaced files when these were put back, as file and bytes:
-        whoever read the file before that may save over it unseen. Whoever adopts clears it.
+        self.put_back_saves: list[PutBack] = []
+        """What somebody had saved to displaced files when these were put back: whoever read the
+        file before that may save over it unseen. Whoever adopts clears it.
         """
         self._not_undone: list[Prepared] = []
         """What is live although it was refused, since the disk would not take the old back."""
@@ -484,8 +485,8 @@ class Publisher:
             with translated(f"cannot put back {each.file}"):
                 with suppress(OSError):  # it goes back all the same
                     saved = each.temporary.read_bytes()
-                    if saved != each.base:
-                        self.put_back_saves.append((each.file, saved))
+                    if saved != each.base and each.base is not None and each.new is not None:
+                        self.put_back_saves.append(PutBack(each.file, each.base, each.new, saved))
                 each.temporary = self._exchange(each.temporary, each.target)
                 if each.temporary.read_bytes() != each.new:
                     each.temporary = self._exchange(each.temporary, each.target)

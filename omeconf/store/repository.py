@@ -21,6 +21,7 @@ from omeconf.core.snapshot import Snapshot, Source
 from omeconf.core.trial import Made, edited, judge, judge_includes, made
 from omeconf.errors import (
     Busy,
+    Conflict,
     Drift,
     NotFound,
     NotReady,
@@ -34,6 +35,7 @@ from omeconf.store.disk import Folder
 from omeconf.store.head import Head, Precondition
 from omeconf.store.history import History
 from omeconf.store.looking import Looking
+from omeconf.store.overtaken import PutBack
 from omeconf.store.preparation import Preparation
 from omeconf.store.publish import Prepared, Publisher
 from omeconf.store.recovery import Recovery
@@ -105,6 +107,8 @@ class Repository:
         """Whether what a crash cut off is finished or undone: before, nothing is adopted."""
         self._displaced: list[Prepared] = []
         """What lies aside since the newest revision took its place."""
+        self._unseen: list[PutBack] = []
+        """Saves that were saved over unseen, and are to be put beside what was saved then."""
         self._to_withdraw: int | None = None
         """A revision that was recorded, but neither published nor withdrawn."""
 
@@ -247,6 +251,8 @@ class Repository:
         self.looking.saw(snapshot)
         if self.drift is not None:
             return None
+        if self._unseen and self.disk is not None:
+            self._bring_back(self.disk)
         found = self.disk
         return found if found and (head is None or found.revision != head.revision) else None
 
@@ -258,10 +264,32 @@ class Repository:
         """Keep whole saves that were put back, and that somebody saved over without seeing them."""
         saves, self.publisher.put_back_saves = self.publisher.put_back_saves, []
         known = self.disk.checked.snapshot.files if self.disk else {}
-        for file, data in saves:
-            is_gone = bool(known) and data not in (now.files.get(file), known.get(file))
-            if is_gone and self._check({**known, file: data}).is_good:
-                self._keep([(file, data)])
+        for each in saves:
+            is_gone = bool(known) and each.saved not in (
+                now.files.get(each.file), known.get(each.file)
+            )  # fmt: skip
+            if is_gone and self._check({**known, each.file: each.saved}).is_good:
+                self._keep([(each.file, each.saved)])
+                if each.is_unseen_by(now.files.get(each.file, b"")):
+                    self._unseen.append(each)
+
+    def _bring_back(self, head: Head) -> None:
+        """Make a revision with what was saved over unseen, too; if somebody is saving, later."""
+        unseen, self._unseen = self._unseen, []
+        for each in unseen:
+            files = head.checked.snapshot.files
+            try:
+                checked = self._check({**files, each.file: each.beside(files[each.file])})
+                judge(checked, head.checked)
+                if checked.snapshot.files != files:
+                    head = self._make_newest(
+                        head, checked, Origin.FILE, "", "edited by hand, and saved over unseen"
+                    )
+            except (Busy, Unwritable):
+                self._unseen.append(each)
+            except (Conflict, Refused, KeyError) as error:
+                log.error("What was saved to %s was saved over by somebody who did not see it: it "
+                          "is in the history, and not on disk: %s", each.file, error)  # fmt: skip
 
     def _adopt(self, checked: Checked, author: str) -> None:
         """A good state of the disk that is not head becomes head."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -837,40 +838,100 @@ def test_what_was_added_is_taken_back_from_beside_what_was_added_later(tmp_path:
     repository.close()
 
 
-def test_a_save_that_was_put_back_and_saved_over_is_a_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who read the file while our edit was live does not know of a save that it had displaced."""
+@dataclass
+class Storm:
+    """Somebody saves to the file that our edit has just displaced, and somebody who has read ours
+    saves over it once it is put back; a third may save when it is brought back.
+    """
+
+    file: Path
+    first: str
+    second: Callable[[str], str]
+    third: Callable[[str], str] | None = None
+    read: str = ""
+    is_saved: bool = False
+
+    def plant(self, patch: pytest.MonkeyPatch) -> None:
+        exchange, is_quiet = steps.exchange, steps.is_quiet
+
+        def displaced(path: Path, base: bytes | None) -> bool:
+            if not self.read:
+                self.read = self.file.read_text()
+                path.write_text(self.first)
+            elif self.is_saved and self.third is not None:
+                path.write_text(self.third(path.read_text()))
+                self.third = None
+            return is_quiet(path, base)
+
+        def put_back(temporary: Path, target: Path, other: Callable[[], Path]) -> Path:
+            found = exchange(temporary, target, other)
+            if self.read and not self.is_saved:
+                self.is_saved = True
+                target.write_text(self.second(self.read))
+            return found
+
+        patch.setattr(steps, "is_quiet", displaced)
+        patch.setattr(steps, "exchange", put_back)
+
+
+def _add(text: str) -> Callable[[str], str]:
+    return lambda found: found.replace("</Server>", f"{text}</Server>")
+
+
+@pytest.mark.parametrize(
+    "third", [None, lambda found: found.replace("<Port>1935", "<!--3--><Port>1935")]
+)
+@pytest.mark.parametrize("at", ["other lines", "the same line"])
+def test_a_save_that_was_put_back_and_saved_over_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str,
+    third: Callable[[str], str] | None, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Who read the file while our edit was live does not know of a save that it had displaced: it
+    is a revision, and on disk again, if both did not touch the same lines.
+    """
     (tmp_path / "conf").mkdir()
     file = tmp_path / "conf/Server.xml"
     file.write_text(MINIMAL)
     repository = opened(tmp_path)
-    first = MINIMAL.replace("</Server>", "<!-- first --></Server>")
-    exchange, is_quiet = steps.exchange, steps.is_quiet
-
-    def displaced(path: Path, base: bytes | None) -> bool:
-        """The first is saved to the file that our edit has just displaced; another reads ours."""
-        if "second" not in read:
-            read["second"] = file.read_text().replace("</Server>", "<!-- second --></Server>")
-            path.write_text(first)
-        return is_quiet(path, base)
-
-    def put_back(temporary: Path, target: Path, other: Callable[[], Path]) -> Path:
-        found = exchange(temporary, target, other)
-        if "second" in read and "saved" not in read:
-            read["saved"] = "yes"
-            target.write_text(read["second"])
-        return found
-
-    read: dict[str, str] = {}
-    monkeypatch.setattr(steps, "is_quiet", displaced)
-    monkeypatch.setattr(steps, "exchange", put_back)
-    edit = Edit(Verb.CREATE, path.application("default", "new"), {"name": "new", "type": "live"})
-    with suppress(Conflict):  # the second has it, too
-        repository.commit(Candidate(0, (edit,)))
+    is_beside = at == "other lines"
+    first = (
+        MINIMAL.replace("\t<Type>", "\t<!--1--><Type>", 1)
+        if is_beside
+        else _add("<!--1-->")(MINIMAL)
+    )
+    with monkeypatch.context() as patch:
+        Storm(file, first, _add("<!--2-->"), third).plant(patch)
+        edit = Edit(Verb.CREATE, path.application("default", "a"), {"name": "a", "type": "live"})
+        with suppress(Conflict):  # the second has it, too
+            repository.commit(Candidate(0, (edit,)))
+        repository.adopt()
     repository.adopt()
     texts = [repository.history.files(r.number)["Server.xml"] for r in repository.history.newest()]
     assert first.encode() in texts
-    assert "<!-- second -->" in file.read_text()
-    assert file.read_bytes() in texts
+    assert file.read_bytes() == texts[0]
+    end = file.read_text()
+    assert "<!--2-->" in end
+    assert ("<!--1-->" in end) is is_beside
+    assert ("<!--3-->" in end) is bool(is_beside and third)
+    assert ("saved over by somebody who did not see it" in caplog.text) is not is_beside
+    repository.close()
+
+
+def test_a_save_that_was_seen_is_not_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever saves over what had been put back, and knew it, wanted that."""
+    (tmp_path / "conf").mkdir()
+    file = tmp_path / "conf/Server.xml"
+    file.write_text(MINIMAL)
+    repository = opened(tmp_path)
+    first = MINIMAL.replace("\t<Type>", "\t<!--1--><Type>", 1)
+    with monkeypatch.context() as patch:
+        Storm(file, first, lambda _: _add("<!--2-->")(MINIMAL)).plant(patch)
+        edit = Edit(Verb.CREATE, path.application("default", "a"), {"name": "a", "type": "live"})
+        repository.commit(Candidate(0, (edit,)))
+    repository.adopt()
+    assert "<!--1-->" not in file.read_text()
+    texts = [repository.history.files(r.number)["Server.xml"] for r in repository.history.newest()]
+    assert first.encode() in texts
     repository.close()

@@ -52,6 +52,10 @@ wait_s = 0.0
 """
 MOST_WAITING = 2
 """So many saves are asked for at once, at most."""
+MOST_UNSEEN = 3
+"""So many saves of one run may be saved over, on the same line, by somebody who did not see them:
+they are kept in the history, and the log says so.
+"""
 
 
 class Somebody:
@@ -178,6 +182,20 @@ def plain(text: str) -> str:
     return MARKER.sub("", OURS.sub("10", THEIRS.sub("10", text)))
 
 
+def saved_over_unseen(log: str, states: dict[int, str]) -> set[str]:
+    """Markers that were saved over on the same line by somebody who did not see them, as the log
+    says of each: they are in one revision and not in the next.
+    """
+    told = log.count("saved over by somebody who did not see it")
+    numbers = sorted(states)
+    gone = {
+        marker
+        for number, following in itertools.pairwise(numbers)
+        for marker in set(MARKER.findall(states[number])) - set(MARKER.findall(states[following]))
+    }
+    return gone if len(gone) <= told else set()
+
+
 def storm(folder: Path, edits: int, seed: int) -> None:
     """Edits and saves at the same time, and where each of them is afterwards."""
     text = (EXAMPLES / "origin/Server.xml").read_text()
@@ -209,8 +227,11 @@ def storm(folder: Path, edits: int, seed: int) -> None:
     assert plain(end) == plain(start)
     assert checked(end).is_good
     given_up = {save["marker"] for save in writer.saves if save["error"]}
-    wanted = [save["marker"] for save in saves if save["marker"]]
-    assert [marker for marker in MARKER.findall(end) if marker not in given_up] == wanted
+    unseen = saved_over_unseen(daemon.log, states)
+    wanted = [save["marker"] for save in saves if save["marker"] and save["marker"] not in unseen]
+    found = [marker for marker in MARKER.findall(end) if marker not in given_up | unseen]
+    assert found == wanted
+    assert len(unseen) <= MOST_UNSEEN, unseen
     values = [save["value"] for save in writer.saves if save["value"]]
     wanted = [save["value"] for save in saves if save["value"]]
     assert value_of(THEIRS, end) in values[values.index(wanted[-1]) :]
