@@ -218,6 +218,14 @@ class Settings:
     log: Log = Log()
 
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+
+LEAST_LEASE_S, MOST_LEASE_S = 2, 3600
+"""Of a member that is away for longer than the most nobody would hear in time."""
+
+MOST = 10**12
+"""No number may be larger: seconds, bytes, revisions."""
+
 SCOPES = ("application", "virtualHost", "server")
 
 
@@ -242,7 +250,10 @@ def parse(text: str, *, file: str = "omeconf.toml") -> Settings:
         settings: Settings = _build(Settings, tables, "")
         for number, hook in enumerate(settings.hooks, 1):
             _check_hook(hook, f"hooks {number}")
-        if trouble := trouble_with_engine(settings) or _trouble_with_fleet(settings.fleet):
+        trouble = trouble_with_engine(settings)
+        if "fleet" in tables and not trouble:
+            trouble = _trouble_with_fleet(settings.fleet)
+        if trouble:
             raise _Wrong(trouble)
     except _Wrong as error:
         raise BadSettings(f"{file}: {error}") from None
@@ -296,19 +307,26 @@ def trouble_with_engine(settings: Settings) -> str:
 
 def _trouble_with_fleet(fleet: Fleet) -> str:
     for name, value in (("group", fleet.group), ("node", fleet.node)):
-        if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+        if (value or name == "group") and not re.fullmatch(_NAME, value):
             return f'fleet.{name} must be letters, digits, ".", "-" or "_", not "{value}"'
+    if not fleet.endpoints:
+        return 'fleet.endpoints must be given, like ["http://10.0.0.1:2379"]; or leave out [fleet]'
     for url in fleet.endpoints:
         if "@" in url:  # it is shown, and logged
             return "fleet.endpoints must have no password in it: give user and password_file"
-        if not re.fullmatch(r"(https?://)?[^/\s]+:[0-9]+/?", url):
+        if not re.fullmatch(r"https?://[^/\s]+:[0-9]+/?", url):
             return f'fleet.endpoints must be like "http://10.0.0.1:2379", not "{url}"'
     if bool(fleet.user) != bool(fleet.password_file):
         return "fleet: give user and password_file, or none of them"
     if bool(fleet.tls.certificate) != bool(fleet.tls.key):
         return "fleet.tls: give certificate and key, or none of them"
-    if fleet.lease_s < 2:
-        return "fleet.lease_s must be 2 or more"
+    plain = [url for url in fleet.endpoints if not url.startswith("https:")]
+    if plain and fleet.tls != FleetTls():
+        return f"fleet.tls is of no use for {plain[0]}: give https:// in fleet.endpoints"
+    if not fleet.timeout_s:
+        return "fleet.timeout_s must be more than 0"
+    if not LEAST_LEASE_S <= fleet.lease_s <= MOST_LEASE_S:
+        return f"fleet.lease_s must be {LEAST_LEASE_S} to {MOST_LEASE_S}"
     if fleet.confirm_s < fleet.lease_s:
         return "fleet.confirm_s must not be less than lease_s: another has to take over within it"
     return "" if fleet.max_unavailable else "fleet.max_unavailable must be 1 or more"
@@ -356,6 +374,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
         raise _Wrong(f"{where} must be {names[hint]}")
-    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-        raise _Wrong(f"{where} may not be negative")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value < 0:
+            raise _Wrong(f"{where} may not be negative")
+        if not value <= MOST:
+            raise _Wrong(f"{where} must be {MOST} or less")
     return value

@@ -43,6 +43,7 @@ def test_good_settings() -> None:
     assert settings.hooks[1].unit == "ovenmediaengine.service"
 
 
+ETCD = '[fleet]\nendpoints = ["http://h:1"]'
 BAD = {
     "syntax": ("[api", "omeconf.toml"),
     "unknown table": ("[apis]", 'no setting "apis"; there is: api'),
@@ -56,6 +57,21 @@ BAD = {
     "no unit": ('[[hooks]]\nuse = "systemd"', "needs unit"),
     "missing": ('[[api.tokens]]\nname = "x"', "sha256 must be given"),
     "password in a URL": ('[fleet]\nendpoints = ["http://me:pw@h:1"]', "have no password in it"),
+    "no number": ("[watch]\nsettle_s = nan", "watch.settle_s must be 1000000000000 or less"),
+    "endless": ("[reload]\nwait_s = inf", "reload.wait_s must be 1000000000000 or less"),
+    "no endpoints": ('[fleet]\nnode = "a"', "fleet.endpoints must be given"),
+    "no group": (f'{ETCD}\ngroup = ""', "fleet.group must be letters"),
+    "group with a slash": (f'{ETCD}\ngroup = "a/b"', 'not "a/b"'),
+    "no scheme": ('[fleet]\nendpoints = ["10.0.0.1:2379"]', "fleet.endpoints must be like"),
+    "no port": ('[fleet]\nendpoints = ["http://10.0.0.1"]', "fleet.endpoints must be like"),
+    "user alone": (f'{ETCD}\nuser = "u"', "give user and password_file"),
+    "certificate alone": (f'{ETCD}\n[fleet.tls]\ncertificate = "c"', "give certificate and key"),
+    "tls for http": (f'{ETCD}\n[fleet.tls]\nca = "ca.pem"', "is of no use for http://h:1"),
+    "lease": (f"{ETCD}\nlease_s = 1", "fleet.lease_s must be 2 to 3600"),
+    "long lease": (f"{ETCD}\nlease_s = 1e9", "fleet.lease_s must be 2 to 3600"),
+    "no time": (f"{ETCD}\ntimeout_s = 0", "fleet.timeout_s must be more than 0"),
+    "confirm": (f"{ETCD}\nconfirm_s = 5", "fleet.confirm_s must not be less than lease_s"),
+    "none at once": (f"{ETCD}\nmax_unavailable = 0", "fleet.max_unavailable must be 1 or more"),
     "list": ('[[hooks]]\nrun = "x"', "hooks.run must be a list"),
 }
 

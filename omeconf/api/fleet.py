@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf.api.effects import effect
-from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, service_of
+from omeconf.api.envelope import ApiError
+from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, reason_in, service_of
 from omeconf.daemon.grouped import Group
 from omeconf.daemon.service import Service
 from omeconf.daemon.states import state
@@ -21,7 +21,7 @@ from omeconf.store.head import Head
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ALONE = "this daemon is not a member of a group: [fleet] endpoints"
+ALONE = "this daemon is not a member of a group: give [fleet] endpoints in omeconf.toml"
 MOST_ASKING = 4
 """So many calls may wait for etcd at once; more are answered with 503. Fewer than asyncio has
 threads, so that whoever only looks need not wait for them."""
@@ -52,11 +52,7 @@ async def pause(request: Request) -> Response:
     """Have no rollout of the group go on, or begin, until it is resumed."""
     must_not_be_dry(request)
     group, by = group_of(service_of(request)), caller_of(request).name
-    text = await request.body()
-    body = read_body(text) if text.strip() else {}
-    reason = body.get("reason", "") if isinstance(body, dict) else None
-    if not isinstance(reason, str):
-        raise ApiError(400, 'the body is {"reason": "TEXT"}, or empty')
+    reason = await reason_in(request)
     return JSONResponse({"paused": await _asked(request, group.pause, by, reason)})
 
 

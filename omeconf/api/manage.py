@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omeconf import __version__
-from omeconf.api.envelope import ApiError, read_body
-from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, service_of
+from omeconf.api.envelope import ApiError
+from omeconf.api.writing import caller_of, must_not_be_dry, on_writer, reason_in, service_of
 from omeconf.core.describe import describe_all
 from omeconf.core.violation import Violation
 from omeconf.daemon.standing import engine_state
@@ -69,12 +69,7 @@ async def reload_settings(request: Request) -> Response:
 async def hold(request: Request) -> Response:
     """Adopt nothing and refuse edits until resume, over restarts."""
     must_not_be_dry(request)
-    text = await request.body()
-    body = read_body(text) if text.strip() else {}
-    reason = body.get("reason", "") if isinstance(body, dict) else None
-    if not isinstance(reason, str):
-        raise ApiError(400, 'the body is {"reason": "TEXT"}, or empty')
-    reason = reason or f"held by {caller_of(request).name}"
+    reason = await reason_in(request) or f"held by {caller_of(request).name}"
     return JSONResponse(await on_writer(request, service_of(request).hold, reason))
 
 

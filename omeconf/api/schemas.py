@@ -137,6 +137,7 @@ _FLEET = {
     "trouble": _MAYBE_TEXT,
     **dict.fromkeys(("head", "confirmed"), _MAYBE_NUMBER),
     "driver": _MAYBE_TEXT,
+    "rollouts": {"enum": ["auto", "manual"]},
 }
 _MEMBER = {
     **dict.fromkeys(("omeconf", "engine"), TEXT),
@@ -281,7 +282,7 @@ OURS: dict[str, Doc] = {
             "revision": record(
                 dict.fromkeys(("head", "disk", "running", "healthy"), _MAYBE_NUMBER)
             ),
-            "runningIsAssumed": SWITCH,
+            **dict.fromkeys(("ownEdits", "runningIsAssumed"), SWITCH),
             **dict.fromkeys(("missing", "unrecorded", "held", "readOnly", "history"), _MAYBE_TEXT),
             "confirm": {
                 "anyOf": [

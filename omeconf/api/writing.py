@@ -14,7 +14,7 @@ from starlette.responses import Response
 from omeconf.api.audit import because, only_tries
 from omeconf.api.auth import Caller
 from omeconf.api.conditions import Resource, Tags, precondition
-from omeconf.api.envelope import ApiError, answer_many, envelope, for_header
+from omeconf.api.envelope import ApiError, answer_many, envelope, for_header, read_body
 from omeconf.core.edit import Candidate, Edit
 from omeconf.core.mapping import Json
 from omeconf.core.plan import Plan
@@ -276,6 +276,17 @@ def plan_header(plan: Plan) -> str:
     return for_header(", ".join(map(str, plan.items)) or "nothing")
 
 
+async def reason_in(request: Request) -> str:
+    """Why somebody asks for something: the body, which may be empty. Raises ApiError."""
+    data = await request.body()
+    body = read_body(data) if data.strip() else {}
+    is_known = isinstance(body, dict) and body.keys() <= {"reason"}
+    reason = body.get("reason", "") if isinstance(body, dict) and is_known else None
+    if not isinstance(reason, str):
+        raise ApiError(400, 'the body is {"reason": "TEXT"}, or empty')
+    return reason
+
+
 def must_not_be_dry(request: Request) -> None:
     """Raise ApiError for ?dryRun=true where nothing can be tried beforehand."""
     if is_dry(request):
@@ -318,7 +329,9 @@ async def _wait(job: Job | None, wait_s: float, stopping: asyncio.Event) -> str:
             f"the reload failed and the change was taken back: {reason}",
             extra={"reload": job.as_json()},
         )
-    return {State.HEALTHY: "ok", State.WAITING: "pending"}.get(job.state, "failed")
+    return {State.HEALTHY: "ok", State.WAITING: "pending", State.PENDING: "pending"}.get(
+        job.state, "failed"
+    )
 
 
 def _advice(violations: Sequence[Violation]) -> dict[str, str]:

@@ -84,12 +84,17 @@ def _is_well(found: Mapping[str, Any]) -> bool:
 
 def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What stands above the table."""
-    trouble = f": {found['trouble']}" if found["trouble"] else ""
-    state = click.style(f"{found['state']}{trouble}", fg=WELL.get(found["state"], "red"))
+    is_well, trouble = found["state"] in WELL, found["trouble"]
+    why = f": {trouble}" if trouble and not is_well else ""
+    state = click.style(f"{found['state']}{why}", fg=WELL.get(found["state"], "red"))
     yield "group", f"{click.style(found['group'], bold=True)}, this member is {found['node']}"
     yield "etcd", f"{found['endpoint']} {state}"
     yield "driver", found["driver"] or click.style("none", fg="red")
-    behind = ", not rolled out yet" if found["head"] != found["confirmed"] else ""
+    is_under_way = found["rollout"] and found["rollout"]["phase"] not in ENDED
+    is_behind = found["head"] != found["confirmed"] and not is_under_way
+    behind = ", not rolled out yet" if is_behind else ""
+    if is_behind and not found["paused"] and found["rollouts"] == "manual":
+        behind += ": `omeconf fleet rollout`"
     yield (
         "revision",
         (f"newest {found['head'] or 'none'}, confirmed {found['confirmed'] or 'none'}{behind}"),
@@ -107,6 +112,8 @@ def _heads(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "", f"its revisions: {rollout['settled']}"
     if paused:
         yield "paused", click.style(_pause(paused), fg="yellow")
+    if trouble and is_well:
+        yield "here", click.style(trouble, fg="red")
     if found["goesBackInSeconds"] is not None:
         yield "here", f"goes back in {found['goesBackInSeconds']:.0f} s unless somebody drives"
 
@@ -132,11 +139,14 @@ def _row(
         said["says"] == "unable"
     ):  # fmt: skip
         said = skipped = None  # it has caught up
-    parts = [click.style(each, fg="red") for each in _troubles(member)]
+    troubles = _troubles(member)
+    parts = [click.style(each, fg="red") for each in troubles]
+    if said and said["reason"] in troubles:
+        said = None
     if said:
         why = f": {said['reason']}" if said["reason"] else ""
         parts.append(f"{said['says']}{why}")
-    if skipped and not (said and said["reason"] == skipped):
+    if skipped and skipped not in (*troubles, said["reason"] if said else None):
         parts.append(f"skipped: {skipped}")
     return (
         click.style(member["node"], bold=True), there, str(member.get("engine", "-")), disk,
@@ -214,7 +224,8 @@ def rollout(socket_path: Path, *, wait: bool, as_json: bool) -> None:
     That is for what failed, and for groups in which nothing is rolled out by itself
     (`[fleet] rollout`).
 
-    Exit status of --wait: 0 all members run it, 5 it was refused or reverted.
+    Exit status: 4 there is nothing to roll out, or one is under way; of --wait also 0 all members
+    run it, 5 it was refused or reverted.
     """
     daemon = client(socket_path)
     found = daemon.fleet_rollout()

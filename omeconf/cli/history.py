@@ -83,6 +83,8 @@ def _on_disk(found: dict[str, Any]) -> str:
     if found["held"] is not None:
         return "not looked at: held, see below"
     number = found["revision"]["disk"]
+    if found["ownEdits"]:
+        return f"{number}, and manual edits that stay on this member: `omeconf fleet diff`"
     return str(number or click.style("something else, see below", fg="red"))
 
 
@@ -123,16 +125,25 @@ def _around(found: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+_PAUSED = "paused: `omeconf fleet resume`"
+_WAITS = {
+    ("auto", True): _PAUSED,
+    ("manual", True): _PAUSED,
+    ("manual", False): "`omeconf fleet rollout` rolls it out",
+}
+
+
 def _group(found: dict[str, Any]) -> str:
     """The group on one line; `omeconf fleet status` has all of it."""
-    is_well = found["state"] in ("ok", "slow")
+    is_well, is_behind = found["state"] in ("ok", "slow"), found["head"] != found["confirmed"]
+    is_waiting = found["paused"] or (is_behind and found["rollouts"] == "manual")
     trouble = f" ({found['trouble']})" if found["trouble"] else ""
     state = click.style(f"{found['state']}{trouble}", fg=None if is_well else "red")
     parts = [
         f"{found['group']}, as {found['node']}: {state}",
         f"newest {found['head'] or 'none'}, confirmed {found['confirmed'] or 'none'}",
         *([f"rollout {found['rollout']}"] if found["rollout"] else []),
-        *(["paused"] if found["paused"] else []),
+        *([_WAITS[found["rollouts"], found["paused"]]] if is_waiting else []),
     ]
     return "; ".join(parts)
 

@@ -20,6 +20,9 @@ class Group(Protocol):
     def stop(self) -> None:
         """Go with it no more."""
 
+    def hurry(self) -> Job | None:
+        """Try at once what is confirmed and could not be taken up here; None if there is none."""
+
     def notice(self) -> None:
         """Something is new here."""
 

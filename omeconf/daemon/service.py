@@ -227,7 +227,8 @@ class Service:
     def retry(self, job_id: str) -> Job:
         """Do a failed or waiting reload again. Raises NotFound, or Conflict if it is well."""
         self.reload(job_id)
-        job = self.reloader.retry()
+        job = self.group.hurry() if self.group is not None else None
+        job = job or self.reloader.retry()
         if job is None:
             raise Conflict("nothing has to be reloaded again: the engine runs what it should")
         return job

@@ -32,6 +32,7 @@ def status(
             "running": reloader.running.revision.number if reloader.running else None,
             "healthy": history.mark("healthy"),
         },
+        "ownEdits": repository.own is not None,
         "runningIsAssumed": running.is_assumed,
         "missing": repository.missing or None,
         "unrecorded": repository.unrecorded or None,

@@ -401,7 +401,9 @@ def _tls(ca: str, certificate: str, key: str) -> ssl.SSLContext:
             context.load_cert_chain(certificate, key or None)
     except (OSError, ValueError) as error:
         files = ", ".join(each for each in (ca, certificate, key) if each)
-        raise GroupRefused(f"cannot use the certificates for etcd ({files}): {error}") from error
+        raise GroupRefused(
+            f"fleet.tls: cannot use the certificates for etcd ({files}): {error}"
+        ) from error
     return context
 
 

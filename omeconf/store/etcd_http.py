@@ -108,7 +108,8 @@ def answered(status: int, content: bytes) -> dict[str, Any] | Problem:
     if not isinstance(form, dict):
         words = content[:200].decode(errors="replace").strip()
         return Problem(
-            f"answers {status}, and not as etcd does: {words}", 3 if 400 <= status < 500 else 14
+            f"answers {status}, and not as etcd does (is that its port for clients?): {words}",
+            3 if 400 <= status < 500 else 14,
         )
     return form if status == 200 and "error" not in form else problem_of(form, status)
 
@@ -257,6 +258,10 @@ class _translated:  # noqa: N801 - read as a word of a with statement
         )
         is_late = isinstance(error, httpx2.TimeoutException)
         reason = str(error) or type(error).__name__
+        if _is_of_another_scheme(error):
+            reason = (
+                f"{reason}: one side speaks TLS and the other does not: is it http:// or https://?"
+            )
         if is_late:
             reason = "cannot be reached in time" if is_unsent else "does not answer in time"
         raise Failed(reason, is_undone=is_unsent) from error
@@ -273,3 +278,11 @@ def _tls_reason(error: BaseException | None) -> str:
             return (error.reason or "").lower().replace("_", " ")
         error = error.__cause__ or error.__context__
     return ""
+
+
+def _is_of_another_scheme(error: BaseException) -> bool:
+    """Whether https is spoken to who does not, or the other way round: it hangs up, or answers
+    what is no TLS.
+    """
+    words = ("UNEXPECTED_EOF", "WRONG_VERSION_NUMBER", "disconnected without sending")
+    return any(word in str(error) for word in words)

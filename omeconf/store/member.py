@@ -82,8 +82,6 @@ class Member(Repository):
         self.manual = manual
         self.placed: Head | None = None
         """None until this member has taken up a revision of the group."""
-        self.own: Checked | None = None
-        """What lies on disk and is kept on this member only; None if that is a revision."""
         self.away: Callable[[], str] = str
         """Why the group cannot be asked now; "" if it can, as far as is known."""
         self.barred: Callable[[], str] = str

@@ -101,6 +101,8 @@ class Repository:
         """Why a manual edit could not be recorded; "" if there is none such."""
         self.held: str | None = None
         """Why nothing is adopted; None if it is."""
+        self.own: Checked | None = None
+        """What lies on disk and is kept on this machine only; None if that is a revision."""
         self.displaced: Head | None = None
         """What the first revision brought here took the place of: the engine may run it still."""
         self._is_recovered = False
@@ -265,13 +267,15 @@ class Repository:
         saves, self.publisher.put_back_saves = self.publisher.put_back_saves, []
         known = self.disk.checked.snapshot.files if self.disk else {}
         for each in saves:
-            is_gone = bool(known) and each.saved not in (
-                now.files.get(each.file), known.get(each.file)
-            )  # fmt: skip
-            if is_gone and self._check({**known, each.file: each.saved}).is_good:
+            later = now.files.get(each.file)
+            if not known or later is None or later == each.saved:
+                continue
+            if each.saved != known.get(each.file):  # else it is a revision already
+                if not self._check({**known, each.file: each.saved}).is_good:
+                    continue
                 self._keep([(each.file, each.saved)])
-                if each.is_unseen_by(now.files.get(each.file, b"")):
-                    self._unseen.append(each)
+            if each.is_unseen_by(later):
+                self._unseen.append(each)
 
     def _bring_back(self, head: Head) -> None:
         """Make a revision with what was saved over unseen, too; if somebody is saving, later."""
@@ -299,7 +303,8 @@ class Repository:
         reverts: tuple[int, ...] = ()
         if self.head is not None and self.head.revision.number:
             old, number = self.head.checked.snapshot.files, self.head.revision.number
-            reverts = undone_by(self.history, old, number, checked.snapshot.files)
+            if not self._unseen:  # else it was made of ours, and of no older one
+                reverts = undone_by(self.history, old, number, checked.snapshot.files)
         if reverts:
             names = ", ".join(map(str, reverts))
             message += f"; takes back revision {names}"

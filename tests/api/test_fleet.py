@@ -12,7 +12,7 @@ from omeconf.core.rollout import Phase
 from tests.support.api import LISTENING, OWN, ApiInProcess
 from tests.support.daemon import Daemon
 
-ALONE = "this daemon is not a member of a group: [fleet] endpoints"
+ALONE = "this daemon is not a member of a group: give [fleet] endpoints in omeconf.toml"
 ROUTES = [
     ("GET", "/fleet"),
     ("GET", "/fleet/diff"),

@@ -423,7 +423,7 @@ def test_etcd_hangs(server: EtcdServer, at: str) -> None:
 
 def test_watch_of_one_that_hangs(server: EtcdServer, at: str) -> None:
     """A watch notices that its etcd hangs, though the connection stays."""
-    client = server.client(timeout_s=0.2)
+    client = server.client(timeout_s=1.0)
     with Watch(client, at, 0, idle_s=0.1) as watch:
         server.pause()
         try:

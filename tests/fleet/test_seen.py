@@ -215,9 +215,9 @@ def test_status_on_the_command_line(group: Group) -> None:
     """A head, a line for each member, and a line of `omeconf status`."""
     daemon = group.daemons[1]
     number = group.change()
-    assert f"newest {number}, confirmed {number - 1}, not rolled out yet" in (
-        cli(daemon, "status").stdout
-    )
+    said = f"newest {number}, confirmed {number - 1}, not rolled out yet: `omeconf fleet rollout`"
+    assert said in cli(daemon, "status").stdout
+    assert "`omeconf fleet rollout` rolls it out" in daemon.cli("status").stdout
     cli(daemon, "rollout --wait")
     group.settles()
     group.until(lambda: all(group.member(each, of=1)["healthy"] == number for each in range(3)))
@@ -370,6 +370,7 @@ def test_drift(group: Group) -> None:
         keeps.write(was.replace("<Name>other</Name>", "<Name>mine</Name>"))
         group.until(lambda: group.member(2)["drift"])
         assert "edited by hand, and kept" in cli(other, "status", 1).stdout
+        assert "and manual edits that stay on this member" in keeps.cli("status").stdout
         drift = keeps.get(f"{OWN}/fleet/diff?node=n2")["members"][0]["drift"]
         assert drift["good"]
         assert "+\t\t\t\t\t<Name>mine</Name>" in drift["diff"]

@@ -848,6 +848,8 @@ class Storm:
     first: str
     second: Callable[[str], str]
     third: Callable[[str], str] | None = None
+    is_early: bool = False
+    """Whether the second is there before the first is put back."""
     read: str = ""
     is_saved: bool = False
 
@@ -858,6 +860,9 @@ class Storm:
             if not self.read:
                 self.read = self.file.read_text()
                 path.write_text(self.first)
+                if self.is_early:
+                    self.is_saved = True
+                    self.file.write_text(self.second(self.read))
             elif self.is_saved and self.third is not None:
                 path.write_text(self.third(path.read_text()))
                 self.third = None
@@ -882,8 +887,9 @@ def _add(text: str) -> Callable[[str], str]:
     "third", [None, lambda found: found.replace("<Port>1935", "<!--3--><Port>1935")]
 )
 @pytest.mark.parametrize("at", ["other lines", "the same line"])
+@pytest.mark.parametrize("is_early", [False, True])
 def test_a_save_that_was_put_back_and_saved_over_unseen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, is_early: bool,
     third: Callable[[str], str] | None, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Who read the file while our edit was live does not know of a save that it had displaced: it
@@ -900,7 +906,7 @@ def test_a_save_that_was_put_back_and_saved_over_unseen(
         else _add("<!--1-->")(MINIMAL)
     )
     with monkeypatch.context() as patch:
-        Storm(file, first, _add("<!--2-->"), third).plant(patch)
+        Storm(file, first, _add("<!--2-->"), third, is_early).plant(patch)
         edit = Edit(Verb.CREATE, path.application("default", "a"), {"name": "a", "type": "live"})
         with suppress(Conflict):  # the second has it, too
             repository.commit(Candidate(0, (edit,)))

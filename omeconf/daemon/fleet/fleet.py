@@ -38,6 +38,7 @@ SHORT_PAUSE_S = 0.2
 """The same while a rollout is under way, or etcd is away."""
 LOOK_S = 10.0
 """How often etcd is asked whether the watch has told everything."""
+NOT_MET = "the group has not been met yet"
 HANGS_S = 30.0
 """A step that takes longer, or three leases, hangs: another is to drive."""
 
@@ -55,7 +56,14 @@ def group_of(settings: Settings) -> Group:
         try:
             password = Path(fleet.password_file).read_text().strip()
         except OSError as error:
-            raise BadSettings(f"cannot read {fleet.password_file}: {error.strerror}") from error
+            raise BadSettings(
+                f"fleet.password_file: cannot read {fleet.password_file}: {error.strerror}"
+            ) from error
+        if not password:
+            raise BadSettings(f"fleet.password_file: {fleet.password_file} is empty")
+        plain = [url for url in fleet.endpoints if not url.startswith("https:")]
+        if plain:
+            log.warning("The password for etcd goes to %s as plain text: give https://", plain[0])
     tls = fleet.tls
     etcd = Etcd(
         fleet.endpoints,
@@ -96,7 +104,7 @@ class Fleet:
         self.part = Part(self.local, self.mirror, self.presence, clocks or Clocks())
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.stands = Standing(self.local, self.mirror, self.presence, self.part)
-        self.waiting = Waiting(member.history)
+        self.waiting = Waiting(member)
         self._logged = ""
         """What was logged last of that."""
         self.trouble = ""
@@ -116,7 +124,7 @@ class Fleet:
         return self.meeting.bar
 
     def _away(self) -> str:
-        return "" if self.mirror.is_current else self.mirror.trouble or "it was not met yet"
+        return "" if self.mirror.is_current else self.mirror.trouble or NOT_MET
 
     # -- life ------------------------------------------------------------------------------
 
@@ -150,6 +158,11 @@ class Fleet:
     def notice(self) -> None:
         """Something is new: take a step."""
         self._wake.set()
+
+    def hurry(self) -> Job | None:
+        """Try at once what is confirmed and could not be taken up here; None if there is none."""
+        number = self.part.hurry()
+        return self._waited_for(number, is_going=True) if number else None
 
     @property
     def is_alive(self) -> bool:
@@ -193,7 +206,7 @@ class Fleet:
         if self.part.tend(rollout.policy if rollout else policy):
             return True
         if not self.mirror.is_current:
-            self.trouble = self.mirror.trouble or "the group has not been met yet"
+            self.trouble = self.mirror.trouble or NOT_MET
             return False
         if self._is_look_due():
             self.mirror.look()
@@ -241,7 +254,11 @@ class Fleet:
 
     def covering(self, number: int) -> Job:
         """What ends when a revision is confirmed by the group, or taken back."""
-        job = self.waiting.add(number, self.local.member.clock())
+        is_auto = self.local.service.settings.fleet.rollout == "auto"
+        return self._waited_for(number, is_going=is_auto and not self.mirror.view().is_paused)
+
+    def _waited_for(self, number: int, *, is_going: bool) -> Job:
+        job = self.waiting.add(number, self.local.member.clock(), is_going=is_going)
         self.notice()
         return job
 
@@ -302,7 +319,7 @@ class Fleet:
     def _must_be_met(self) -> None:
         """Raise if what is known of the group is old, or is not of the group we are of."""
         if not self.mirror.is_current:
-            raise GroupAway(self.mirror.trouble or "the group has not been met yet")
+            raise GroupAway(self.mirror.trouble or NOT_MET)
         if self.local.member.history.note(GROUP) != self.mirror.text("id"):
             raise Conflict(self.trouble or "this member has not joined the group yet")
 

@@ -147,6 +147,7 @@ class Part:
         if found.do is Do.KEEP:
             stand = self.stand
             self._keep(None, None)
+            self.failed = 0
             if stand is not None and stand.rollout:
                 log.info("revision %d is confirmed by the group", stand.target)
         elif found.do is Do.CATCH_UP:
@@ -280,6 +281,11 @@ class Part:
     def _note_failed(self, number: int, why: str) -> None:
         self.failed, self._failed_at, self._why = number, time.monotonic(), why
 
+    def hurry(self) -> int:
+        """Try at once what could not be taken up: which revision; 0 if there is no such."""
+        number, self.failed = self.failed, 0
+        return number
+
     @property
     def trouble(self) -> str:
         """Why what is confirmed is not on disk here; "" if it is, or will be in a moment."""
@@ -287,7 +293,10 @@ class Part:
             return "its engine refuses what is on its disk"
         if not self.failed:
             return self.left_out
-        return f"revision {self.failed} could not be taken up here, and is tried again: {self._why}"
+        return (
+            f"revision {self.failed} could not be taken up here, and is tried again within "
+            f"{AGAIN_S:.0f} s, or by `omeconf retry`: {self._why}"
+        )
 
     def _catch_up(self, stable: int) -> bool:
         if self.failed == stable:

@@ -42,7 +42,8 @@ class Standing:
             drift = f"edited by hand, with {count} error{'s' * (count > 1)}"
         elif member.own is not None:
             drift = "edited by hand, and kept on this member"
-        trouble = member.unrecorded or member.missing or member.held or self.part.trouble
+        held = f"held: {member.held}" if member.held is not None else ""
+        trouble = member.unrecorded or member.missing or held or self.part.trouble
         return {
             "omeconf": __version__,
             "engine": service.settings.engine.release,
@@ -94,6 +95,7 @@ class Standing:
             "confirmed": view.stable or None,
             "driver": view.driver or None,
             "rollout": rollout.phase.value if rollout is not None else None,
+            "rollouts": self.local.service.settings.fleet.rollout,
             "paused": view.is_paused,
         }
 
@@ -113,7 +115,8 @@ class Standing:
 
     def _members(self, view: View) -> list[dict[str, Any]]:
         known = {**{node: {} for node in view.present}, **self.mirror.below("members")}
-        known[self.presence.node] = self.own()
+        if not self.presence.is_taken:  # else it is another that has our name
+            known[self.presence.node] = self.own()
         rollout = view.rollout
         return [
             {

@@ -11,20 +11,25 @@ from omeconf.core.revision import Revision
 from omeconf.core.rollout import View
 from omeconf.daemon.hooks import Outcome
 from omeconf.daemon.jobs import Job, State
-from omeconf.store.history import History
+from omeconf.store.member import Member
 
 
 class Waiting:
     """The jobs that end when a revision's rollout does."""
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, member: Member) -> None:
+        self._member = member
         self._jobs: list[tuple[int, Job]] = []
         self._guard = threading.Lock()
 
-    def add(self, number: int, made: float) -> Job:
-        """What ends when a revision is confirmed by the group, or taken back."""
+    def add(self, number: int, made: float, *, is_going: bool) -> Job:
+        """What ends when a revision is confirmed by the group, or taken back; at once, if no
+        rollout is going to begin by itself.
+        """
         job = Job(f"rollout-{number}", number, None, made=made, _last=number)
+        if not is_going:
+            _end(job, State.PENDING)
+            return job
         job.state = State.RUNNING
         with self._guard:
             self._jobs.append((number, job))
@@ -36,13 +41,16 @@ class Waiting:
             waiting = list(self._jobs)
         if not waiting:
             return
-        newest = self._history.head()
+        newest = self._member.history.head()
         if newest is None or newest.number < view.head:
             return  # what takes it back may not have come round yet
         count = newest.number - min(number for number, _ in waiting)
-        newer = self._history.newest(limit=count) if count > 0 else []
+        newer = self._member.history.newest(limit=count) if count > 0 else []
+        placed = self._member.placed
         for number, job in waiting:
             found = _decided(number, view, newer)
+            if found == (State.HEALTHY, "") and placed and placed.revision.number < number:
+                found = (State.PENDING, "")  # the others run it, and this member does not
             if found is not None:
                 state, said = found
                 if said:
