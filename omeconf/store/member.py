@@ -104,9 +104,8 @@ class Member(Repository):
     @property
     def runs(self) -> Head | None:
         """What the engine is to run: the revision taken part with, with what is kept here only."""
-        if self.own is not None and self.placed is not None:
-            return Head(self.placed.revision, self.own)
-        return self.placed
+        own, placed = self.own, self.placed  # also asked for on other threads
+        return Head(placed.revision, own) if own is not None and placed is not None else placed
 
     def view(self) -> Head:
         """The newest revision of the group that was heard of. Raises NotReady before the first."""

@@ -35,10 +35,10 @@ class Standing:
         """How this member is, as the others see it."""
         member, service = self.local.member, self.local.service
         placed, running = member.placed, service.reloader.running
-        stand = self.part.stand
+        stand, broken = self.part.stand, member.drift  # the writer may change them meanwhile
         drift = ""
-        if member.drift is not None and not member.is_refused:
-            count = len(member.drift.errors)
+        if broken is not None and not member.is_refused:
+            count = len(broken.errors)
             drift = f"edited by hand, with {count} error{'s' * (count > 1)}"
         elif member.own is not None:
             drift = "edited by hand, and kept on this member"
