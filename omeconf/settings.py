@@ -84,7 +84,7 @@ class Reload:
     on_failure: Literal["revert", "keep"] = "revert"
     """What becomes of revisions made over the API when their reload fails."""
     on_failure_manual: Literal["keep", "revert"] = "keep"
-    """And of manual edits."""
+    """And of manual edits; in a group those are revisions as any other."""
     backoff_s: float = 1.0
     """How long to wait before a failed or unreachable reload is tried again; twice as long each
     time, up to longest_backoff_s."""
