@@ -267,11 +267,14 @@ class Member(Repository):
             self._learned()
 
     def catch_up(self) -> None:
-        """Ask the group for what is new, and take it up. Raises Conflict if that is another's."""
+        """Ask the group for what is new, and take it up. Raises Unwritable if etcd was restored
+        from a backup, and that has not been put right yet.
+        """
         newest = self.history.head()
         records = list(self.group.since(max(newest.number - 1, 0) if newest else 0))
         if newest is not None and not self.goes_on(newest, records):
-            raise Conflict("etcd has other revisions than this member: `omeconf fleet status`")
+            raise Unwritable("etcd has other revisions than this member (it was restored from a "
+                             "backup?), which is put right in a moment: try again")  # fmt: skip
         self.learn(records)
 
     def _learned(self) -> None:

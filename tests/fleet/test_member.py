@@ -587,6 +587,18 @@ def test_what_etcd_has_lost_is_given_back(opened: Opener) -> None:
     assert [r.revision.message for r in one.group.since(1)] == ["add a", "add b", "add c"]
 
 
+def test_a_commit_before_it_is_given_back(opened: Opener) -> None:
+    """It is no conflict of edits, but one to try again."""
+    one = opened("one", MINIMAL)
+    meet(one)
+    add(one, "a")
+    go_back_to(one, 1)
+    with pytest.raises(Unwritable, match="try again"):
+        add(one, "b")
+    assert meet(one) is Lineage.SAME
+    assert add(one, "b").revision.number == 3
+
+
 def test_two_that_know_different_much_give_it_back_together(opened: Opener) -> None:
     one, two = opened("one", MINIMAL), opened("two")
     meet(one)
