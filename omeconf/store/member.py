@@ -191,8 +191,8 @@ class Member(Repository):
             return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
         try:
             is_ours = self.history.get(head.number).identity == head.identity
-        except NotFound:  # it was pruned here
-            is_ours = False
+        except NotFound:  # it was pruned here: what is newer by far is not given up for it
+            is_ours = True
         return Lineage.AHEAD if is_ours else Lineage.FORKED
 
     def goes_on(self, newest: Revision, records: Sequence[Record]) -> bool:
@@ -282,11 +282,13 @@ class Member(Repository):
         if newest is not None:
             self.head = Head(newest, self.at(newest.number))
 
-    def heal(self, head: Pointer) -> bool:
-        """Give back to etcd the next revision that it has lost; False if another was faster."""
-        return self.group.commit(
-            self.history.record(head.number + 1), self.history.get(head.number)
-        )
+    def heal(self, head: Pointer) -> Pointer | None:
+        """Give back to etcd the next revision that it has lost, after those that were pruned here;
+        None if another was faster.
+        """
+        revision = self.history.after(head.number)
+        is_done = self.group.commit(self.history.record(revision.number), head)
+        return Pointer.to(revision) if is_done else None
 
     def yield_to_group(self, group_id: str, records: Sequence[Record]) -> Path | None:
         """Take the group's history, which has another revision of a number that is here, too.
@@ -344,7 +346,7 @@ class Member(Repository):
         files, old = snapshot.files, before.files
         record = Record.of(revision, files, old, snapshot.patches_from(before))
         self.announce(revision)
-        if not self.group.commit(record, base.revision):
+        if not self.group.commit(record, Pointer.to(base.revision)):
             self.catch_up()
             raise Busy(f"another member made revision {number + 1} at the same moment: try again")
         try:

@@ -325,10 +325,10 @@ class Fleet:
                     "they are given back to it", head.number + 1)  # fmt: skip
         numbers = []
         while own is not None and head.number < own.number:
-            record = member.history.record(head.number + 1)
-            if not member.heal(head):
+            given = member.heal(head)
+            if given is None:
                 break
-            head = Pointer.to(record.revision)
+            head = given
             numbers.append(head.number)
         self.local.service.events.emit("fleet", state="healed", revisions=numbers)
         self.mirror.look()
