@@ -1,0 +1,278 @@
+"""What may befall etcd under members that run: it is slow, full, compacted, restored, emptied.
+
+Afterwards all is well each time, as `Fleet.wrong` has it: what was acknowledged is in every
+history, and no application was restarted more often than needed. The client and a repository by
+itself are tried in test_etcd.py and test_member.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omeconf.core.rollout import Phase
+from tests.support.daemon import wait_for
+from tests.support.etcd import HASTY, EtcdServer
+from tests.support.fleet import STATE, Commit, Fate, Fleet, Record
+from tests.support.member import SETTINGS, Member
+
+pytestmark = pytest.mark.fleet
+
+
+def small(base: Path, members: int = 3, **more: Any) -> Fleet:
+    """A group on one etcd; it is to be started."""
+    more = {"etcd_options": HASTY, **more}
+    return Fleet(base, n_etcd=1, n_members=members, **more)
+
+
+def etcd(fleet: Fleet) -> EtcdServer:
+    """The only one."""
+    (found,) = fleet.cluster.servers
+    return found
+
+
+def made(fleet: Fleet, node: str = "m0") -> Commit:
+    """A commit that must be acknowledged, when all is well with it."""
+    found = fleet.commit(fleet.members[node])
+    assert (found.fate, found.said[:6]) == (Fate.MADE, "200 ok"), found
+    fleet.settled()
+    return found
+
+
+def restore(fleet: Fleet, file: Path) -> None:
+    """End etcd, and have it go on with what was saved."""
+    server = etcd(fleet)
+    server.kill()
+    server.restore(file)
+    server.start()
+
+
+def standing(member: Member) -> dict[str, Any]:
+    """How the group stands, as a member tells it; {} if it does not."""
+    found: dict[str, Any] = member.tell("/omeconf/v1/fleet") or {}
+    return found
+
+
+def becomes(member: Member, state: str) -> str:
+    """Wait until a member tells that it is in a state; the trouble that it tells with it."""
+
+    def is_so() -> dict[str, Any]:
+        found = standing(member)
+        return found if found.get("state") == state else {}
+
+    found: dict[str, Any] = wait_for(is_so, f"{member.name}: {state}")
+    return found["trouble"] or ""
+
+
+def ask(member: Member, verb: str) -> None:
+    """Have a member do something for all."""
+    answer = member.ask("POST", f"/omeconf/v1/fleet/{verb}")
+    assert answer.status == 200, answer.json
+
+
+def events(member: Member, state: str) -> list[dict[str, Any]]:
+    """What a member told of the group that is called so."""
+    lines = member.cli("events", "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    return [each for each in found if each["event"] == "fleet" and each["state"] == state]
+
+
+def calls(fleet: Fleet) -> dict[str, int]:
+    """How often each member's hook was called."""
+    return {name: len(member.calls) for name, member in fleet.members.items()}
+
+
+def applies(step: int) -> Callable[[Record], bool]:
+    """Whether a batch applies its revision."""
+    return lambda record: (
+        record.phase is Phase.APPLYING and record.rollout is not None
+        and record.rollout.step == step
+    )  # fmt: skip
+
+
+# -- slow ------------------------------------------------------------------------------------
+
+
+def test_slow(tmp_path: Path) -> None:
+    """It is told, and what is committed goes everywhere all the same."""
+    settings = SETTINGS.replace("lease_s = 2", "lease_s = 6\ncanary = 0")
+    with small(tmp_path, 2, settings=settings, proxied=("m0", "m1")) as fleet:
+        one, other = fleet.members.values()
+        for proxy in fleet.proxies.values():
+            proxy.delay_s = 1.1
+        for member in (one, other):
+            becomes(member, "slow")
+        said = one.cli("fleet", "status").stdout
+        assert f"{fleet.proxies['m0'].endpoint} slow" in said
+        found = fleet.commit(other)
+        assert (found.fate, found.said[:4]) == (Fate.MADE, "200 "), found
+        wait_for(lambda: one.has(found.app) and other.has(found.app), "it to be everywhere")
+        assert standing(one)["state"] == standing(other)["state"] == "slow"
+        for proxy in fleet.proxies.values():
+            proxy.delay_s = 0
+        fleet.settled()
+
+
+# -- compacted -------------------------------------------------------------------------------
+
+
+def compact(fleet: Fleet) -> None:
+    """Forget all that was before now."""
+    server = etcd(fleet)
+    server.etcdctl("compact", str(server.status()["header"]["revision"]), "--physical")
+
+
+def test_compacted_while_members_are_away(tmp_path: Path) -> None:
+    """One is cut off, another hangs: both have everything when they are back."""
+    with small(tmp_path, proxied=("m2",)) as fleet:
+        hangs, cut = fleet.members["m1"], fleet.members["m2"]
+        fleet.pause(hangs)
+        fleet.excuse(cut)
+        fleet.proxies["m2"].cut()
+        fleet.wait(lambda record: record.present == {"m0"}, "both to be away")
+        for _ in range(3):
+            assert fleet.commit(fleet.members["m0"]).fate is Fate.MADE
+        fleet.wait(lambda record: record.stable == 4, "all to be confirmed")
+        compact(fleet)
+        becomes(cut, "away")
+        fleet.proxies["m2"].heal()
+        hangs.resume()
+        fleet.settled()
+        for each in fleet.rounds[-2].commits:
+            for member in (hangs, cut):
+                begun = [call.action for call in member.hook_calls(each.app)]
+                assert begun == ["create", "create"], "begun and done"
+
+
+def test_compacted_before_a_watch_begins(tmp_path: Path) -> None:
+    """What it wanted to hear of is gone: it reads everything anew."""
+    settings = SETTINGS.replace("wait_s = 8", "wait_s = 0").replace(
+        "timeout_s = 2\n", "timeout_s = 8\n"
+    )
+    with small(tmp_path, proxied=("m2",), settings=settings) as fleet:
+        late, proxy = fleet.members["m2"], fleet.proxies["m2"]
+        proxy.hold(b"POST /v3/watch")
+        proxy.cut()
+        proxy.heal()
+        assert proxy.has_held.wait(10)
+        ask(fleet.members["m0"], "pause")
+        found = [fleet.commit(fleet.members["m0"]) for _ in range(2)]
+        assert all(each.fate is Fate.MADE for each in found)
+        compact(fleet)
+        proxy.release()
+        wait_for(lambda: "everything is read again" in late.log, "it to read again")
+        wait_for(lambda: standing(late).get("head") == 3, "it to know of both")
+        ask(late, "resume")
+        fleet.settled()
+
+
+# -- restored --------------------------------------------------------------------------------
+
+
+def test_restored_from_an_older_backup(tmp_path: Path) -> None:
+    """It is given back what it has lost, and nobody restarts anything for that."""
+    with small(tmp_path) as fleet:
+        made(fleet)
+        etcd(fleet).save(tmp_path / "saved")
+        made(fleet, "m1")
+        made(fleet, "m2")
+        called = calls(fleet)
+        restore(fleet, tmp_path / "saved")
+        fleet.settled()
+        record = fleet.record()
+        assert (record.head, record.stable) == (4, 4)
+        assert calls(fleet) == called
+        told = [events(member, "healed") for member in fleet.members.values()]
+        assert [3, 4] in [found["revisions"] for each in told for found in each]
+        logs = "".join(member.log for member in fleet.members.values())
+        assert "etcd has lost the revisions from 3 on" in logs
+        assert made(fleet, "m1").number == 5
+
+
+def test_restored_while_a_rollout_is_under_way(tmp_path: Path) -> None:
+    """From before it began: it begins anew."""
+    with small(tmp_path) as fleet:
+        made(fleet)
+        etcd(fleet).save(tmp_path / "saved")
+        fleet.excuse(*fleet.members.values())
+        slow = fleet.members["m2"]
+        slow.be_slow(2)
+        running = fleet.committing(fleet.members["m1"])
+        fleet.wait(lambda r: applies(1)(r) and r.says.get("m1") == "healthy", "all but one")
+        restore(fleet, tmp_path / "saved")
+        slow.be_slow(0)
+        assert running.result().fate is Fate.MADE
+        fleet.settled()
+        record = fleet.record()
+        assert (record.head, record.phase) == (3, Phase.CONFIRMED)
+        made(fleet, "m2")
+
+
+def test_emptied(tmp_path: Path) -> None:
+    """The same group begins again, with the newest revision."""
+    with small(tmp_path) as fleet:
+        for node in ("m0", "m1", "m2"):
+            made(fleet, node)
+        called = calls(fleet)
+        was = fleet.client.get(f"{STATE}id")
+        server = etcd(fleet)
+        server.kill()
+        shutil.rmtree(server.data)
+        server.start()
+        fleet.settled()
+        now = fleet.client.get(f"{STATE}id")
+        assert was is not None
+        assert now is not None
+        assert now.value == was.value
+        record = fleet.record()
+        assert (record.head, record.stable) == (4, 4)
+        assert calls(fleet) == called
+        assert made(fleet, "m1").number == 5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_others_went_on_from_the_backup(tmp_path: Path, count: int) -> None:
+    """Who was away meanwhile goes with them; what it had is kept beside its history.
+
+    One of them was stopped, the other hangs.
+    """
+    with small(tmp_path) as fleet:
+        goes_on, hangs, stopped = fleet.members.values()
+        made(fleet)
+        etcd(fleet).save(tmp_path / "saved")
+        fleet.kill(goes_on)
+        fleet.wait(lambda record: "m0" not in record.present, "it to be away")
+        lost = [fleet.commit(hangs) for _ in range(2)]
+        assert all(each.said.startswith("200 ok") for each in lost)
+        fleet.excuse(hangs, stopped)
+        hangs.pause()
+        stopped.kill()
+        restore(fleet, tmp_path / "saved")
+        goes_on.start()
+        fleet.wait(lambda record: record.present == {"m0"}, "it to be alone")
+        found = [fleet.commit(goes_on) for _ in range(count)]
+        assert all(each.said.startswith("200 ok") for each in found)
+        for each in lost:
+            each.fate = Fate.LOST
+        hangs.resume()
+        stopped.start()
+        fleet.settled()
+        for member in (hangs, stopped):
+            (aside,) = (member.base / "state").glob("history.sqlite.forked*")
+            assert [each["kept"] for each in events(member, "forked")] == [str(aside)]
+            assert f"those are kept in {aside}" in member.log
+            assert messages(aside) >= {each.app for each in lost}
+        made(fleet, "m2")
+
+
+def messages(history: Path) -> set[str]:
+    """Those of all revisions of a history."""
+    with closing(sqlite3.connect(history)) as database:
+        return {row[0] for row in database.execute("SELECT message FROM revision")}
