@@ -196,6 +196,42 @@ def test_restored_from_an_older_backup(tmp_path: Path) -> None:
         assert made(fleet, "m1").number == 5
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_restored_to_the_middle_of_a_rollout(tmp_path: Path, is_paused: bool) -> None:
+    """That was confirmed since, and one more: it is ended, and is no reason to restart anything.
+
+    A pause of that time is one again.
+    """
+    with small(tmp_path) as fleet:
+        slow = fleet.members["m2"]
+        slow.be_slow(1)
+        running = fleet.committing(fleet.members["m0"])
+        fleet.wait(applies(1), "the second batch")
+        if is_paused:
+            ask(fleet.members["m1"], "pause")
+        etcd(fleet).save(tmp_path / "saved")
+        if is_paused:
+            ask(fleet.members["m1"], "resume")
+        slow.be_slow(0)
+        assert running.result().fate is Fate.MADE
+        fleet.settled()
+        made(fleet, "m1")
+        called = calls(fleet)
+        restore(fleet, tmp_path / "saved")
+        fleet.settled()
+        record = fleet.record()
+        assert (record.head, record.stable) == (3, 3)
+        assert record.rollout is not None
+        assert (record.rollout.target, record.phase) == (2, Phase.REFUSED)
+        assert record.rollout.reason == "its target was confirmed long ago: etcd was restored"
+        assert record.rollout.settled == "kept"
+        assert calls(fleet) == called
+        assert bool(standing(fleet.members["m1"])["paused"]) is is_paused
+        if is_paused:
+            ask(fleet.members["m1"], "resume")
+        made(fleet, "m2")
+
+
 def test_restored_while_a_rollout_is_under_way(tmp_path: Path) -> None:
     """From before it began: it begins anew."""
     with small(tmp_path) as fleet:

@@ -350,7 +350,9 @@ class Fleet:
             return True
         rollout = view.rollout
         is_old = rollout is not None and not rollout.has_ended and rollout.target <= view.stable
-        return is_old and self.drive.end_old(view)
+        if is_old:
+            self.drive.end_old(view)
+        return is_old
 
     def _put_on_record(self) -> None:
         """Have on record how this member is, when that has changed."""
