@@ -84,6 +84,12 @@ def events(member: Member, state: str) -> list[dict[str, Any]]:
     return [each for each in found if each["event"] == "fleet" and each["state"] == state]
 
 
+def lease(fleet: Fleet, node: str) -> int:
+    """What keeps a member on record; 0 if it is not there."""
+    found = fleet.client.get(f"{STATE}alive/{node}")
+    return found.lease if found else 0
+
+
 def calls(fleet: Fleet) -> dict[str, int]:
     """How often each member's hook was called."""
     return {name: len(member.calls) for name, member in fleet.members.items()}
@@ -177,10 +183,16 @@ def test_compacted_before_a_watch_begins(tmp_path: Path) -> None:
 
 
 def test_restored_from_an_older_backup(tmp_path: Path) -> None:
-    """It is given back what it has lost, and nobody restarts anything for that."""
+    """It is given back what it has lost, and nobody restarts anything for that.
+
+    A member that was started anew since the backup is not taken for another.
+    """
     with small(tmp_path) as fleet:
         made(fleet)
         etcd(fleet).save(tmp_path / "saved")
+        was = lease(fleet, "m1")
+        fleet.members["m1"].stop()
+        fleet.members["m1"].start()
         made(fleet, "m1")
         made(fleet, "m2")
         called = calls(fleet)
@@ -193,6 +205,8 @@ def test_restored_from_an_older_backup(tmp_path: Path) -> None:
         assert [3, 4] in [found["revisions"] for each in told for found in each]
         logs = "".join(member.log for member in fleet.members.values())
         assert "etcd has lost the revisions from 3 on" in logs
+        wait_for(lambda: lease(fleet, "m1") not in (0, was), "m1 to be there anew")
+        assert "copy of ours" not in logs + fleet.members["m1"].log
         assert made(fleet, "m1").number == 5
 
 
