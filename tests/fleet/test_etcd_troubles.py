@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from omeconf.core.rollout import Phase
+from omeconf.errors import GroupFull
 from tests.support.daemon import wait_for
 from tests.support.etcd import HASTY, EtcdServer
 from tests.support.fleet import STATE, Commit, Fate, Fleet, Record
@@ -124,6 +125,75 @@ def test_slow(tmp_path: Path) -> None:
         for proxy in fleet.proxies.values():
             proxy.delay_s = 0
         fleet.settled()
+
+
+# -- no space --------------------------------------------------------------------------------
+
+
+def fill(server: EtcdServer) -> None:
+    """Have no space left."""
+    client = server.client()
+
+    def is_full() -> bool:
+        try:
+            client.put("/filler", b"x" * 1_000_000)
+        except GroupFull:
+            return True
+        return False
+
+    wait_for(is_full, "no space")
+    client.close()
+
+
+def make_space(server: EtcdServer) -> None:
+    """What the answer says: compact and defragment it, then disarm the alarm."""
+    revision = server.status()["header"]["revision"]
+    server.etcdctl("del", "/filler")
+    server.etcdctl("compact", str(revision), "--physical")
+    server.etcdctl("defrag")
+    server.etcdctl("alarm", "disarm")
+
+
+def test_no_space(tmp_path: Path) -> None:
+    """Commits are refused, and say what to do; what is there stays, and all goes on after that."""
+    options = (*HASTY, "--quota-backend-bytes=8000000")
+    with small(tmp_path, etcd_options=options) as fleet:
+        member = fleet.members["m1"]
+        before = made(fleet)
+        called = calls(fleet)
+        fill(etcd(fleet))
+        body = [{"name": "none", "type": "live"}]
+        answer = member.ask("POST", "/v1/vhosts/default/apps", body)
+        assert answer.status == 503
+        said = json.dumps(answer.json)
+        assert "etcd has no space left" in said
+        assert "compact and defragment it, then `etcdctl alarm disarm`" in said
+        for each in fleet.members.values():
+            assert "no space left" in becomes(each, "trouble")
+        assert "no space left" in member.cli("fleet", "status").stdout
+        apps = member.tell("/v1/vhosts/default/apps")["response"]
+        assert before.app in apps
+        assert "none" not in apps
+        make_space(etcd(fleet))
+        fleet.settled()
+        assert calls(fleet) == called
+        made(fleet, "m1")
+
+
+def test_no_space_in_a_rollout(tmp_path: Path) -> None:
+    """It waits for space, and goes on."""
+    options = (*HASTY, "--quota-backend-bytes=8000000")
+    with small(tmp_path, etcd_options=options) as fleet:
+        fleet.members["m1"].be_slow(1)
+        running = fleet.committing(fleet.members["m2"])
+        fleet.wait(applies(1), "the second batch")
+        fill(etcd(fleet))
+        fleet.members["m1"].be_slow(0)
+        assert "no space left" in becomes(fleet.members["m1"], "trouble")
+        make_space(etcd(fleet))
+        fleet.settled()
+        assert running.result().fate is Fate.MADE
+        made(fleet)
 
 
 # -- compacted -------------------------------------------------------------------------------

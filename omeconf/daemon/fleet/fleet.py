@@ -226,6 +226,8 @@ class Fleet:
             return False
         if self._is_look_due():
             self.mirror.look()
+            with suppress(OmeconfError):  # it need not tell how it is
+                self.group.etcd.status()
         if self.mirror.is_behind:
             return False
         if self._meet():
@@ -243,7 +245,8 @@ class Fleet:
         return False
 
     def _is_look_due(self) -> bool:
-        every = min(LOOK_S, self.presence.lease_s / 3) if self.part.is_open else LOOK_S
+        is_soon = self.part.is_open or bool(self.group.etcd.full)
+        every = min(LOOK_S, self.presence.lease_s / 3) if is_soon else LOOK_S
         return time.monotonic() - self.mirror.checked > every
 
     def _meet(self) -> bool:
@@ -446,14 +449,15 @@ class Fleet:
         """Make an event of what has changed."""
         view = self.mirror.view()
         rollout, events = view.rollout, self.local.service.events
-        shown = (rollout, view.is_paused, tuple(view.present), view.driver, self.trouble)
+        trouble = self.trouble or self.group.etcd.full
+        shown = (rollout, view.is_paused, tuple(view.present), view.driver, trouble)
         if shown == self._shown:
             return
         before, self._shown = self._shown, shown
         if rollout is not None and (not before or before[0] != rollout):
             events.emit("rollout", **rollout.as_json(), paused=view.is_paused)
         if not before or before[1:] != shown[1:]:
-            events.emit("fleet", state=self.state, trouble=self.trouble or None,
+            events.emit("fleet", state=self.state, trouble=trouble or None,
                         present=sorted(view.present), driver=view.driver or None,
                         paused=view.is_paused)  # fmt: skip
 
@@ -464,7 +468,7 @@ class Fleet:
         """``ok``; or ``away``, ``trouble``, ``slow``."""
         if not self.mirror.is_current:
             return "away"
-        if self.trouble:
+        if self.trouble or self.group.etcd.full:
             return "trouble"
         return "slow" if self.presence.took_s > SLOW_S else "ok"
 
@@ -476,7 +480,7 @@ class Fleet:
             "group": self.group.name,
             "node": self.node,
             "state": self.state,
-            "trouble": self.trouble or self.part.trouble or None,
+            "trouble": self.trouble or self.group.etcd.full or self.part.trouble or None,
             "head": view.head or None,
             "confirmed": view.stable or None,
             "driver": view.driver or None,
