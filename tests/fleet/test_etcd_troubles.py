@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,11 +19,18 @@ from typing import Any
 import pytest
 
 from omeconf.core.rollout import Phase
+from omeconf.daemon.fleet.part import Part
 from omeconf.errors import GroupFull
+from omeconf.store.group import Pointer
+from omeconf.store.head import Head
+from omeconf.store.member import GROUP, Member
+from tests.support import MINIMAL
 from tests.support.daemon import wait_for
-from tests.support.etcd import HASTY, EtcdServer
+from tests.support.etcd import HASTY, EtcdServer, need_etcd
 from tests.support.fleet import STATE, Commit, Fate, Fleet, Record
-from tests.support.member import SETTINGS, Member
+from tests.support.here import Here
+from tests.support.member import SETTINGS
+from tests.support.member import Member as Process
 
 pytestmark = pytest.mark.fleet
 
@@ -55,13 +63,13 @@ def restore(fleet: Fleet, file: Path) -> None:
     server.start()
 
 
-def standing(member: Member) -> dict[str, Any]:
+def standing(member: Process) -> dict[str, Any]:
     """How the group stands, as a member tells it; {} if it does not."""
     found: dict[str, Any] = member.tell("/omeconf/v1/fleet") or {}
     return found
 
 
-def becomes(member: Member, state: str) -> str:
+def becomes(member: Process, state: str) -> str:
     """Wait until a member tells that it is in a state; the trouble that it tells with it."""
 
     def is_so() -> dict[str, Any]:
@@ -72,13 +80,13 @@ def becomes(member: Member, state: str) -> str:
     return found["trouble"] or ""
 
 
-def ask(member: Member, verb: str) -> None:
+def ask(member: Process, verb: str) -> None:
     """Have a member do something for all."""
     answer = member.ask("POST", f"/omeconf/v1/fleet/{verb}")
     assert answer.status == 200, answer.json
 
 
-def events(member: Member, state: str) -> list[dict[str, Any]]:
+def events(member: Process, state: str) -> list[dict[str, Any]]:
     """What a member told of the group that is called so."""
     lines = member.cli("events", "--json").stdout.splitlines()
     found = [json.loads(line) for line in lines]
@@ -333,6 +341,38 @@ def test_restored_while_a_rollout_is_under_way(tmp_path: Path) -> None:
         record = fleet.record()
         assert (record.head, record.phase) == (3, Phase.CONFIRMED)
         made(fleet, "m2")
+
+
+def test_restored_in_the_middle_of_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member does not go back to what the backup has as confirmed, whenever it hears of that."""
+    need_etcd()
+    with EtcdServer(tmp_path, options=HASTY) as server:
+        one = Here(tmp_path / "one", server, "one", MINIMAL)
+        wait_for(lambda: one.member.history.note(GROUP), "it to begin the group")
+        one.add("mine")
+        wait_for(lambda: one.member.confirmed == 2, "it to be confirmed")
+        outcome, place, placed = Part._outcome, Member.place, []
+        key, old = one.member.group.key("stable"), Pointer.to(one.member.history.get(1))
+        is_restored = threading.Event()
+
+        def slow(part: Part) -> Any:
+            found = outcome(part)
+            if not is_restored.is_set():
+                is_restored.set()
+                server.client().put(key, old.encode())
+                wait_for(lambda: part.mirror.pointer("stable") == old, "the backup")
+            return found
+
+        def noted(member: Member, number: int) -> Head:
+            placed.append(number)
+            return place(member, number)
+
+        monkeypatch.setattr(Part, "_outcome", slow)
+        monkeypatch.setattr(Member, "place", noted)
+        wait_for(is_restored.is_set, "a step")
+        wait_for(lambda: one.fleet.mirror.pointer("stable") != old, "it to be put right")
+        one.stop()
+        assert not placed
 
 
 def test_emptied(tmp_path: Path) -> None:
