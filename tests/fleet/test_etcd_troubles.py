@@ -11,16 +11,18 @@ import json
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from omeconf.core.rollout import Phase
+from omeconf.core.rollout import Phase, Rollout, Says, View, Word
+from omeconf.daemon.fleet.drive import Drive
 from omeconf.daemon.fleet.part import Part
-from omeconf.errors import GroupFull
+from omeconf.errors import Busy, GroupFull
+from omeconf.store.etcd import Put
 from omeconf.store.group import Pointer
 from omeconf.store.head import Head
 from omeconf.store.member import GROUP, Member
@@ -343,36 +345,84 @@ def test_restored_while_a_rollout_is_under_way(tmp_path: Path) -> None:
         made(fleet, "m2")
 
 
-def test_restored_in_the_middle_of_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A member does not go back to what the backup has as confirmed, whenever it hears of that."""
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Here]:
+    """A member in this process, alone in its group, for which revision 3 is confirmed."""
     need_etcd()
     with EtcdServer(tmp_path, options=HASTY) as server:
-        one = Here(tmp_path / "one", server, "one", MINIMAL)
-        wait_for(lambda: one.member.history.note(GROUP), "it to begin the group")
-        one.add("mine")
-        wait_for(lambda: one.member.confirmed == 2, "it to be confirmed")
-        outcome, place, placed = Part._outcome, Member.place, []
-        key, old = one.member.group.key("stable"), Pointer.to(one.member.history.get(1))
-        is_restored = threading.Event()
+        found = Here(tmp_path / "one", server, "one", MINIMAL)
+        wait_for(lambda: found.member.history.note(GROUP), "it to begin the group")
+        for number, name in ((2, "mine"), (3, "more")):
+            found.add(name)
+            wait_for(lambda n=number: found.member.confirmed == n, "it to be confirmed")  # type: ignore[misc]
+        yield found
+        found.stop()
 
-        def slow(part: Part) -> Any:
-            found = outcome(part)
-            if not is_restored.is_set():
-                is_restored.set()
-                server.client().put(key, old.encode())
-                wait_for(lambda: part.mirror.pointer("stable") == old, "the backup")
-            return found
 
-        def noted(member: Member, number: int) -> Head:
-            placed.append(number)
-            return place(member, number)
+@pytest.fixture
+def placed(one: Here, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The revisions that it brings to its disk from now on."""
+    place = Member.place
+    found: list[int] = []
 
-        monkeypatch.setattr(Part, "_outcome", slow)
-        monkeypatch.setattr(Member, "place", noted)
-        wait_for(is_restored.is_set, "a step")
-        wait_for(lambda: one.fleet.mirror.pointer("stable") != old, "it to be put right")
-        one.stop()
-        assert not placed
+    def noted(member: Member, number: int) -> Head:
+        if member is one.member:
+            found.append(number)
+        return place(member, number)
+
+    monkeypatch.setattr(Member, "place", noted)
+    return found
+
+
+def test_restored_in_the_middle_of_a_step(
+    one: Here, placed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member does not go back to what the backup has as confirmed, whenever it hears of that."""
+    key, old = one.member.group.key("stable"), Pointer.to(one.member.history.get(1))
+    outcome = Part._outcome
+    is_restored = threading.Event()
+
+    def slow(part: Part) -> Any:
+        found = outcome(part)
+        if not is_restored.is_set():
+            is_restored.set()
+            one.server.client().put(key, old.encode())
+            wait_for(lambda: part.mirror.pointer("stable") == old, "the backup")
+        return found
+
+    monkeypatch.setattr(Part, "_outcome", slow)
+    wait_for(is_restored.is_set, "a step")
+    wait_for(lambda: one.fleet.mirror.pointer("stable") != old, "it to be put right")
+    assert not placed
+
+
+def test_another_is_faster_to_end_an_old_rollout(
+    one: Here, placed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that has not heard yet that it is ended does not apply it."""
+    key = one.member.group.key
+    old = Rollout(9, 2, 1, Phase.APPLYING, batches=(("one",),))
+    word = Word(9, Says.ACCEPTS)
+    ask = Drive._ask
+    tried: list[int] = []
+
+    def late(drive: Drive, rollout: Rollout, view: View) -> None:
+        tried.append(rollout.id)
+        if len(tried) == 1:
+            raise Busy("another was faster")
+        ask(drive, rollout, view)
+
+    monkeypatch.setattr(Drive, "_ask", late)
+    one.server.client().transact(
+        (),
+        [
+            Put(key("rollout"), json.dumps(old.as_json()).encode()),
+            Put(key("words", "one"), json.dumps(word.as_json()).encode()),
+        ],
+    )
+    wait_for(lambda: one.fleet.standing()["rollout"]["phase"] == "refused", "its end")
+    assert tried == [9, 9]
+    assert not placed
 
 
 def test_emptied(tmp_path: Path) -> None:
