@@ -90,6 +90,10 @@ PAUSE_S = 0.1
 """Between one round of all endpoints and the next, while there is no leader."""
 ALARM = re.compile(r"alarm:(\w+)")
 """An alarm among the errors of a status; another one of those is that there is no leader."""
+MAKE_SPACE = (
+    "compact and defragment it, then `etcdctl alarm disarm`; or give it a bigger"
+    " --quota-backend-bytes"
+)
 
 Answer = TypeVar("Answer")
 
@@ -113,6 +117,8 @@ class Etcd:
         self.timeout_s = timeout_s
         self.endpoint = self.endpoints[0]
         """The one that is asked first."""
+        self.full = ""
+        """Why nothing can be written, as it was heard last; "" if that is not so."""
         self._password = password
         self._token: str | None = None
         """None: not known yet; "": etcd asks nobody who he is."""
@@ -230,7 +236,10 @@ class Etcd:
 
         leader is 0 while it knows none; alarms are names, as NOSPACE. Needs no leader.
         """
-        return self._ask("/maintenance/status", {}, _status, needs_leader=False)
+        found = self._ask("/maintenance/status", {}, _status, needs_leader=False)
+        is_full = "NOSPACE" in found["alarms"]
+        self.full = f"etcd has no space left: {MAKE_SPACE}" if is_full else ""
+        return found
 
     def close(self) -> None:
         """Close all connections but those of watches; calls that wait for a leader end."""
@@ -311,10 +320,8 @@ class Etcd:
         """The error to raise for one that etcd answered."""
         message = problem.message
         if "database space exceeded" in message:
-            return GroupFull(
-                f"{endpoint}: etcd has no space left ({message}): compact and defragment it, then"
-                " `etcdctl alarm disarm`; or give it a bigger --quota-backend-bytes"
-            )
+            self.full = f"etcd has no space left ({message}): {MAKE_SPACE}"
+            return GroupFull(f"{endpoint}: {self.full}")
         if "has been compacted" in message:
             return Compacted(f"{endpoint}: {message}", revision=0)
         if problem.is_of_access:

@@ -159,7 +159,7 @@ class Group:
         compare = Compare.value(key, known.encode())
         return self.etcd.transact([compare], [Put(key, stable.encode())]).is_done
 
-    def commit(self, record: Record, base: Revision) -> bool:
+    def commit(self, record: Record, base: Pointer) -> bool:
         """Make a revision on top of a base; False if that is not the newest any more.
 
         When etcd does not say what came of it, that is found out. Raises GroupAway(is_unknown) if
@@ -167,7 +167,7 @@ class Group:
         """
         return self._put(
             record,
-            [Compare.value(self.key("head"), Pointer.to(base).encode())],
+            [Compare.value(self.key("head"), base.encode())],
             [Put(self.key("head"), Pointer.to(record.revision).encode())],
         )
 

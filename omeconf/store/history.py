@@ -391,6 +391,14 @@ class History:
             raise NotFound(f"there is no revision {number}")
         return found[0]
 
+    def after(self, number: int) -> Revision:
+        """The next revision that is kept. Raises NotFound if there is none."""
+        query = "SELECT * FROM revision WHERE number > ? ORDER BY number LIMIT 1"
+        found = self._rows(query, number)
+        if not found:
+            raise NotFound(f"there is no revision after {number}")
+        return found[0]
+
     def newest(self, *, limit: int = 100, below: int | None = None) -> list[Revision]:
         """Revisions, newest first."""
         return self._rows(

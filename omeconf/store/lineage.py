@@ -48,8 +48,8 @@ def lineage(history: History, group_id: str, head: Pointer | None) -> Lineage:
         return Lineage.SAME if newest.identity == head.identity else Lineage.FORKED
     try:
         is_ours = history.get(head.number).identity == head.identity
-    except NotFound:  # it was pruned here
-        is_ours = False
+    except NotFound:  # it was pruned here: what is newer by far is not given up for it
+        is_ours = True
     return Lineage.AHEAD if is_ours else Lineage.FORKED
 
 

@@ -218,11 +218,14 @@ class Member(Repository):
             self._learned()
 
     def catch_up(self) -> None:
-        """Ask the group for what is new, and take it up. Raises Conflict if that is another's."""
+        """Ask the group for what is new, and take it up. Raises Unwritable if etcd was restored
+        from a backup, and that has not been put right yet.
+        """
         newest = self.history.head()
         records = list(self.group.since(max(newest.number - 1, 0) if newest else 0))
         if newest is not None and not goes_on(newest, records):
-            raise Conflict("etcd has other revisions than this member: `omeconf fleet status`")
+            raise Unwritable("etcd has other revisions than this member (it was restored from a "
+                             "backup?), which is put right in a moment: try again")  # fmt: skip
         self.learn(records)
 
     def _learned(self) -> None:
@@ -230,11 +233,13 @@ class Member(Repository):
         if newest is not None:
             self.head = Head(newest, self.at(newest.number))
 
-    def heal(self, head: Pointer) -> bool:
-        """Give back to etcd the next revision that it has lost; False if another was faster."""
-        return self.group.commit(
-            self.history.record(head.number + 1), self.history.get(head.number)
-        )
+    def heal(self, head: Pointer) -> Pointer | None:
+        """Give back to etcd the next revision that it has lost, after those that were pruned here;
+        None if another was faster.
+        """
+        revision = self.history.after(head.number)
+        is_done = self.group.commit(self.history.record(revision.number), head)
+        return Pointer.to(revision) if is_done else None
 
     def yield_to_group(self, group_id: str, records: Sequence[Record]) -> Path | None:
         """Take the group's history, which has another revision of a number that is here, too.
@@ -292,7 +297,7 @@ class Member(Repository):
         files, old = snapshot.files, before.files
         record = Record.of(revision, files, old, snapshot.patches_from(before))
         self.announce(revision)
-        if not self.group.commit(record, base.revision):
+        if not self.group.commit(record, Pointer.to(base.revision)):
             self.catch_up()
             raise Busy(f"another member made revision {number + 1} at the same moment: try again")
         try:

@@ -2,100 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
-from omeconf.daemon.confirm import Clocks
-from omeconf.daemon.fleet.fleet import Fleet
 from omeconf.daemon.service import Service
 from omeconf.errors import Conflict
-from omeconf.settings import Fleet as FleetSettings
 from omeconf.settings import Settings
 from omeconf.store.disk import shipped_schema
-from omeconf.store.group import Group
 from omeconf.store.history import History
-from omeconf.store.member import Manual, Member
 from omeconf.store.repository import Repository
 from tests.support import MINIMAL
 from tests.support.daemon import DEADLINE_S, wait_for
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
+from tests.support.here import Here, Time
 
 pytestmark = pytest.mark.fleet
 
 NEW = "<OriginMode>true</OriginMode>"
 """What a release of the engine knows, and an older one does not."""
-
-
-class Time:
-    """Clocks that tests turn."""
-
-    def __init__(self) -> None:
-        self.boot = 500.0
-
-    def clocks(self) -> Clocks:
-        return Clocks(lambda: 1_000_000.0 + self.boot, lambda: self.boot, lambda: "one")
-
-
-class Here:
-    """A member in this process; it can be started anew."""
-
-    def __init__(self, base: Path, server: EtcdServer, node: str, text: str | None) -> None:
-        self.base, self.server, self.node, self.time = base, server, node, Time()
-        (base / "conf").mkdir(parents=True, exist_ok=True)
-        if text is not None:
-            (base / "conf/Server.xml").write_text(text)
-        self.start()
-
-    release = "0.21"
-
-    def start(self) -> None:
-        fleet = FleetSettings(endpoints=(self.server.endpoint,), node=self.node, lease_s=2.0)
-        self.member = Member(
-            self.base / "conf/Server.xml",
-            History(self.base / "history.sqlite"),
-            shipped_schema(self.release),
-            Group(self.server.client(), "default"),
-            node=self.node,
-            manual=Manual.PROPOSE,
-            clock=lambda: 1_000_000.0 + self.time.boot,
-            state=self.base / "state",
-        )
-        settings = dataclasses.replace(Settings(), fleet=fleet)
-        self.service = Service(self.member, settings, self.time.clocks())
-        self.fleet = Fleet(self.service, self.member, self.time.clocks())
-        self.service.group = self.fleet
-        self.service.start()
-        self.fleet.start()
-        wait_for(lambda: self.member.placed is not None, f"{self.node} has its place")
-
-    def stop(self) -> None:
-        self.fleet.stop()
-        self.service.stop(5)
-
-    def do(self, work: Any, *args: Any, **kwargs: Any) -> Any:
-        found: Future[Any] = self.service.submit(work, *args, **kwargs)
-        return found.result(DEADLINE_S)
-
-    def add(self, name: str, confirm_s: float | None = None) -> int:
-        edit = Edit(Verb.CREATE, path.application("default", name), {"name": name, "type": "live"})
-        done = self.do(self.service.commit, Candidate(0, (edit,)), confirm_s=confirm_s)
-        number: int = done.head.revision.number
-        return number
-
-    def placed(self) -> int:
-        placed = self.member.placed
-        return placed.revision.number if placed else 0
-
-    @property
-    def text(self) -> str:
-        return (self.base / "conf/Server.xml").read_text()
 
 
 @pytest.fixture

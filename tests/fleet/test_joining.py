@@ -12,11 +12,10 @@ from omeconf.errors import Conflict
 from omeconf.store.head import Head
 from omeconf.store.lineage import GROUP
 from omeconf.store.member import Member
-from tests.fleet import test_confirm
-from tests.fleet.test_confirm import Here
-from tests.support import MINIMAL
+from tests.support import MINIMAL, here
 from tests.support.daemon import wait_for
 from tests.support.etcd import HASTY, EtcdServer, need_etcd
+from tests.support.here import Here
 
 pytestmark = pytest.mark.fleet
 
@@ -58,7 +57,7 @@ def test_an_engine_that_ran_something_else_is_reloaded(
 
     with monkeypatch.context() as patched:
         patched.setattr(Member, "place", refuse)
-        patched.setattr(test_confirm, "wait_for", lambda *_: None)
+        patched.setattr(here, "wait_for", lambda *_: None)
         other = Here(tmp_path / "other", server, "other", MINIMAL.replace(">app<", ">mine<"))
         wait_for(lambda: other.member.history.note(GROUP) is not None, "joined")
         other.stop()

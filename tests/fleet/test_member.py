@@ -15,7 +15,7 @@ import pytest
 from omeconf.core import path
 from omeconf.core.edit import Candidate, Edit, Verb
 from omeconf.core.revision import Origin
-from omeconf.errors import Busy, Conflict, NotReady, Refused, Stale, Unwritable
+from omeconf.errors import Busy, Conflict, NotFound, NotReady, Refused, Stale, Unwritable
 from omeconf.store.group import PART_BYTES, Group, Pointer
 from omeconf.store.head import Head
 from omeconf.store.history import COPY_EVERY, History
@@ -315,7 +315,7 @@ def test_parts_without_a_revision_go_by_themselves(opened: Opener) -> None:
     base = dataclasses.replace(record.revision, number=9)  # not head: the transaction fails
     revision = dataclasses.replace(record.revision, number=10, parent=9)
     huge = dataclasses.replace(huge, revision=revision)
-    assert not one.group.commit(huge, base)
+    assert not one.group.commit(huge, Pointer.to(base))
     assert not one.group.etcd.read(f"{one.group.root}parts/", keys_only=True).items
 
 
@@ -586,6 +586,41 @@ def test_what_etcd_has_lost_is_given_back(opened: Opener) -> None:
     assert head.number == 4
     assert meet(two) is Lineage.SAME
     assert [r.revision.message for r in one.group.since(1)] == ["add a", "add b", "add c"]
+
+
+def test_a_commit_before_it_is_given_back(opened: Opener) -> None:
+    """It is no conflict of edits, but one to try again."""
+    one = opened("one", MINIMAL)
+    meet(one)
+    add(one, "a")
+    go_back_to(one, 1)
+    with pytest.raises(Unwritable, match="try again"):
+        add(one, "b")
+    assert meet(one) is Lineage.SAME
+    assert add(one, "b").revision.number == 3
+
+
+def test_what_etcd_has_lost_was_pruned_here(opened: Opener) -> None:
+    """The backup is older than all that a member keeps: that is given back all the same."""
+    one, two, late = opened("one", MINIMAL), opened("two"), opened("late")
+    meet(one)
+    add(one, "a2")
+    meet(late)
+    for number in range(3, 9):
+        add(one, f"a{number}")
+    meet(two)
+    for member in (one, two):
+        assert member.history.prune(keep=3, older_than=0.0)
+        with pytest.raises(NotFound):
+            member.history.get(2)
+    go_back_to(late, 2)
+    assert lineage(late.history, group_id(late), late.group.head()) is Lineage.SAME
+    assert [meet(member) for member in (one, two, late)] == [Lineage.SAME] * 3
+    assert late.group.head() == Pointer.to(one.history.get(8))
+    assert late.history.get(2).message == "add a2"
+    late.place(8)
+    assert "<Name>a8</Name>" in on_disk(late)
+    assert late.at(8).snapshot.files == two.at(8).snapshot.files
 
 
 def test_two_that_know_different_much_give_it_back_together(opened: Opener) -> None:

@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ from tests.support import MINIMAL, PROJECT
 from tests.support.etcd import Cluster, EtcdServer, need_etcd
 from tests.support.member import GROUP, SETTINGS, Call, Member
 from tests.support.network import Network
+from tests.support.proxy import Proxy
 
 STATE = f"/omeconf/{GROUP}/state/"
 """Where the group's record is in etcd."""
@@ -57,6 +58,8 @@ class Fate(enum.Enum):
     """Made, and taken back since a member could not take it."""
     NOT = "not made"
     UNKNOWN = "not known"
+    LOST = "lost"
+    """Acknowledged, and lost by etcd; the members that had it have put it aside since."""
 
 
 @dataclass
@@ -121,10 +124,13 @@ class Fleet:
         settings: str = SETTINGS,
         releases: dict[str, str] | None = None,
         server_xml: str = MINIMAL,
+        proxied: Collection[str] = (),
+        etcd_options: Sequence[str] = (),
     ) -> None:
         """Members are m0, m1, ...: the first has a configuration, the others have nothing.
 
-        releases: of the engines of some members, if not 0.21.
+        releases: of the engines of some members, if not 0.21; proxied: members that reach one etcd
+        only, by a way of their own.
         """
         need_etcd()
         self.base = base
@@ -132,6 +138,9 @@ class Fleet:
         self.network = Network()
         self.n_etcd, self.n_members = n_etcd, n_members
         self.releases = releases or {}
+        self.proxied, self.etcd_options = proxied, etcd_options
+        self.proxies: dict[str, Proxy] = {}
+        """The ways of those members, by their names."""
         self.cluster: Cluster
         self.client: Etcd
         self.members: dict[str, Member] = {}
@@ -160,8 +169,9 @@ class Fleet:
             name = f"e{number}"
             self.network.add(name)
             server = EtcdServer(
-                self.base, name, self.network.address(name), prefix=self.network.prefix(name)
-            )
+                self.base, name, self.network.address(name), prefix=self.network.prefix(name),
+                options=self.etcd_options,
+            )  # fmt: skip
             if self.network.is_real:
                 server.client_port, server.peer_port = 2379, 2380
             servers.append(server)
@@ -181,6 +191,8 @@ class Fleet:
         if hasattr(self, "cluster"):
             for server in self.cluster.servers:
                 server.kill()
+        for proxy in self.proxies.values():
+            proxy.stop()
         self.network.stop()
         self._pool.shutdown(wait=False)
 
@@ -193,9 +205,15 @@ class Fleet:
     def add(self, name: str, *, server_xml: str | None = None) -> Member:
         """One more member; it is not started."""
         self.network.add(name)
+        endpoints = self.cluster.endpoints
+        if name in self.proxied:
+            server = self.cluster.servers[0]
+            proxy = Proxy(server.host, server.client_port, listens=self.network.own_address)
+            self.proxies[name] = proxy.start()
+            endpoints = [proxy.endpoint]
         member = Member(
             self.base / name, name,
-            wrapped=self.network.prefix(name), endpoints=self.cluster.endpoints,
+            wrapped=self.network.prefix(name), endpoints=endpoints,
             server_xml=server_xml, settings=self.settings,
             release=self.releases.get(name, "0.21"),
         )  # fmt: skip
@@ -497,6 +515,8 @@ def wrong_commit(
         wrong.append(f"was taken back, and is {numbers}")
     if commit.fate is Fate.NOT and numbers:
         wrong.append(f"was refused, and is {numbers}")
+    if commit.fate is Fate.LOST and numbers:
+        wrong.append(f"was lost, and is {numbers}")
     if commit.fate is Fate.MADE:
         undoing = undone.get(commit.number)
         if numbers != [commit.number]:

@@ -86,7 +86,7 @@ class Network:
         self._clear()
         run("ip", "-batch", "-", given="\n".join((
             f"link add {self.bridge} type bridge",
-            f"addr add {self._address(254)}/24 dev {self.bridge}",
+            f"addr add {self.own_address}/24 dev {self.bridge}",
             f"link set {self.bridge} up",
         )))  # fmt: skip
         return self
@@ -143,6 +143,11 @@ class Network:
             f"link set {inside} up",
             "link set lo up",
         )))  # fmt: skip
+
+    @property
+    def own_address(self) -> str:
+        """The address of the test itself."""
+        return self._address(254) if self.is_real else "127.0.0.1"
 
     def address(self, name: str) -> str:
         """The address of a host."""

@@ -104,7 +104,7 @@ class Drive:
         is_harmless = last is not None and last.settled == NOTHING
         return is_harmless and now - self._rollout_since > AGAIN_S
 
-    def end_old(self, view: View) -> bool:
+    def end_old(self, view: View) -> None:
         """End a rollout that an etcd restored from a backup still has under way; any member may."""
         rollout = view.rollout
         assert rollout is not None
@@ -113,8 +113,7 @@ class Drive:
         try:
             self._ask(ended, view)
         except Busy:
-            return False
-        return True
+            self.mirror.look()  # another was faster
 
     def _look_at_clock(self, view: View, now: float) -> None:
         """Note when rollout and words were last seen to change."""

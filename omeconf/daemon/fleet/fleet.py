@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,8 @@ class Fleet:
             return False
         if self._is_look_due():
             self.mirror.look()
+            with suppress(OmeconfError):  # it need not tell how it is
+                self.group.etcd.status()
         if self.mirror.is_behind:
             return False
         is_new = self.meeting.step()
@@ -225,7 +228,8 @@ class Fleet:
         return False
 
     def _is_look_due(self) -> bool:
-        every = min(LOOK_S, self.presence.lease_s / 3) if self.part.is_open else LOOK_S
+        is_soon = self.part.is_open or bool(self.group.etcd.full)
+        every = min(LOOK_S, self.presence.lease_s / 3) if is_soon else LOOK_S
         return time.monotonic() - self.mirror.checked > every
 
     # -- how things stand ------------------------------------------------------------------
@@ -239,14 +243,15 @@ class Fleet:
         """Make an event of what has changed."""
         view = self.mirror.view()
         rollout, events = view.rollout, self.local.service.events
-        shown = (rollout, view.is_paused, tuple(view.present), view.driver, self.trouble)
+        trouble = self._hindrance
+        shown = (rollout, view.is_paused, tuple(view.present), view.driver, trouble)
         if shown == self._shown:
             return
         before, self._shown = self._shown, shown
         if rollout is not None and (not before or before[0] != rollout):
             events.emit("rollout", **rollout.as_json(), paused=view.is_paused)
         if not before or before[1:] != shown[1:]:
-            events.emit("fleet", state=self.state, trouble=self.trouble or None,
+            events.emit("fleet", state=self.state, trouble=trouble or None,
                         present=sorted(view.present), driver=view.driver or None,
                         paused=view.is_paused)  # fmt: skip
 
@@ -263,17 +268,22 @@ class Fleet:
         return job
 
     @property
+    def _hindrance(self) -> str:
+        """Why it does not go with the group, or nothing can be written there; "" if neither."""
+        return self.trouble or self.group.etcd.full
+
+    @property
     def state(self) -> str:
         """``ok``; or ``away``, ``trouble``, ``slow``."""
-        return self.stands.state(self.trouble)
+        return self.stands.state(self._hindrance)
 
     def as_json(self) -> dict[str, Any]:
         """How the group stands, in short: for status."""
-        return self.stands.short(self.trouble)
+        return self.stands.short(self._hindrance)
 
     def standing(self) -> dict[str, Any]:
         """How the group and every member of it stands."""
-        return self.stands.whole(self.trouble)
+        return self.stands.whole(self._hindrance)
 
     # -- what anybody may ask for, on any thread but the writer ----------------------------
 

@@ -121,10 +121,10 @@ class Meeting:
                     "they are given back to it", head.number + 1)  # fmt: skip
         numbers = []
         while own is not None and head.number < own.number:
-            record = member.history.record(head.number + 1)
-            if not member.heal(head):
+            given = member.heal(head)
+            if given is None:
                 break
-            head = Pointer.to(record.revision)
+            head = given
             numbers.append(head.number)
         self.local.service.events.emit("fleet", state="healed", revisions=numbers)
         self.mirror.look()
@@ -146,4 +146,6 @@ class Meeting:
             return True
         rollout = view.rollout
         is_old = rollout is not None and not rollout.has_ended and rollout.target <= view.stable
-        return is_old and drive.end_old(view)
+        if is_old:
+            drive.end_old(view)
+        return is_old

@@ -117,6 +117,8 @@ class Mirror:
 
     def _reset(self, found: Found) -> None:
         with self._guard:
+            if found.revision < self.revision:  # it was restored from a backup
+                self._expected = 0
             self.items = {self._name(item.key): item for item in found.items}
             self.revision, self._words = found.revision, {}
             self.checked = time.monotonic()
@@ -151,7 +153,7 @@ class Mirror:
             self.checked = time.monotonic()
             now = {self._name(item.key): item for item in found.items}
             if found.revision < began:  # it was restored from a backup
-                is_behind = True
+                is_behind, self._expected = True, 0
             elif found.revision < self.revision:
                 return  # what has come since is newer
             else:

@@ -126,6 +126,8 @@ class Part:
             self.failed = 0
         outcome, output = self._outcome()
         view = self.mirror.view()
+        if view.stable < self.local.member.confirmed:
+            return False  # etcd was restored in this moment: that is put right first
         placed = self.local.member.placed
         obstacle = self.left_out = self._obstacle(view.stable, outcome, output)
         found = duty(

@@ -52,6 +52,8 @@ class Presence:
         self._uid = uid
         self._leases: set[int] = set()
         """All that were ours since the start."""
+        self._began_at = 0
+        """etcd's revision with which the newest of them began."""
         self._was_there = False
         self._changed, self._hangs = changed, hangs
         self._stopping = threading.Event()
@@ -129,7 +131,9 @@ class Presence:
                     f"another member of the group is called {self.node}: give [fleet] node"
                 )
                 return
-            if self._was_there and known.lease not in self._leases:
+            is_ours = known.lease in self._leases
+            is_old = known.changed <= self._began_at  # etcd was restored from a backup
+            if self._was_there and not is_ours and not is_old:
                 self.is_taken = True
                 self.trouble = (
                     f"another daemon is this member of the group, {self.node}: its state folder "
@@ -139,8 +143,9 @@ class Presence:
             compare = Compare.unchanged(key, known.changed)
         lease = etcd.grant(max(int(self.lease_s), 2))
         self._leases.add(lease)
-        if etcd.transact([compare], [Put(key, self.value, lease)]).is_done:
-            self.lease, self._was_there = lease, True
+        done = etcd.transact([compare], [Put(key, self.value, lease)])
+        if done.is_done:
+            self.lease, self._was_there, self._began_at = lease, True, done.revision
         else:
             etcd.revoke(lease)
 
