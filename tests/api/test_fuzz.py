@@ -187,6 +187,7 @@ def test_good_bodies(api: ApiInProcess, method: str, path: str, kind: str, good:
     restore(api)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "path", "kind", "good"), ROUTES.values(), ids=ROUTES)
 def test_mutated_bodies(api: ApiInProcess, method: str, path: str, kind: str, good: Any) -> None:
     """Nearly good bodies: the way from the shape of JSON to what the engine takes."""

@@ -52,7 +52,7 @@ every_example = pytest.mark.parametrize(
 )
 every_place = pytest.mark.parametrize(
     "share",
-    [pytest.param((1, 3), id="some"), pytest.param((0, 1), id="all", marks=pytest.mark.long)],
+    [pytest.param((1, 9), id="some"), pytest.param((0, 1), id="all", marks=pytest.mark.long)],
 )
 """Which places are tried, and of how many one."""
 

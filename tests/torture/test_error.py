@@ -112,6 +112,7 @@ def test_error_at_every_call(zygote: Zygote, tmp_path: Path, shape: str, share: 
     assert not broken, "\n".join(broken)
 
 
+@pytest.mark.long
 def test_error_at_some_calls(zygote: Zygote, tmp_path: Path) -> None:
     """The same at a sample of the calls, for three files."""
     plant = Plant(zygote, tmp_path, SHAPES["files come and go"])

@@ -370,6 +370,7 @@ def test_one_error(trial: Trial) -> None:
     through(trial, [Fault(at, ERRNOS[number % 6]) for number, at in enumerate(some(trial))])
 
 
+@pytest.mark.long
 @all_cases
 def test_death(trial: Trial) -> None:
     """At some steps."""

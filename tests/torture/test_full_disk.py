@@ -86,6 +86,7 @@ def is_adopted(daemon: Quick) -> bool:
     return is_by_hand and found["files"]["Server.xml"].encode() == BY_HAND
 
 
+@pytest.mark.long
 def test_full_disk(zygote: Zygote, tmp_path: Path, full: str, lack: str, shape: str) -> None:
     """Edits are refused while a disk is full, also after a restart; then all goes on."""
     with (
@@ -214,6 +215,7 @@ def test_read_only_history(zygote: Zygote, tmp_path: Path) -> None:
     record("full disk", "read-only history", 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["Server.xml", "vhosts/two.xml", ".", "vhosts"])
 def test_immutable(zygote: Zygote, tmp_path: Path, which: str) -> None:
     """An immutable file is refused, with the others; those in an immutable folder are written."""

@@ -66,6 +66,7 @@ def test_kill_at_every_call(zygote: Zygote, tmp_path: Path, shape: str, share: i
     assert not broken, "\n".join(broken)
 
 
+@pytest.mark.long
 @every_shape
 def test_kill_at_some_calls(zygote: Zygote, tmp_path: Path, shape: str) -> None:
     """The same at a sample of the calls that change something."""

@@ -169,6 +169,7 @@ def _quietly(work: Callable[[Repository], object], repository: Repository) -> bo
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", EDITORS, ids=lambda kind: kind.__name__)
 def test_a_save_at_every_step(trial: Trial, kind: type[Editor]) -> None:
     """At once, of what is there or of an older buffer."""
