@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 LISTEN :=
 WORKERS := $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 
+# Hundreds of processes are started by the tests: each module is compiled once for all of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 CONSOLE := console/node_modules/.ready
 
 .PHONY: run test test-console test-fleet test-long test-systemd torture check console console-check
