@@ -402,7 +402,10 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     },
     (f"{_O}/fleet/resume", "POST"): {**_STEERS, "answer": record({"paused": {"type": "null"}})},
     (f"{_O}/fleet/abort", "POST"): {**_STEERS, "success": 202, "answer": ref("Rollout")},
-    (f"{_O}/fleet/members/{{node}}", "DELETE"): {**_STEERS, "answer": record({"forgotten": TEXT})},
+    (f"{_O}/fleet/members/{{node:name}}", "DELETE"): {
+        **_STEERS,
+        "answer": record({"forgotten": TEXT}),
+    },
     (f"{_O}/schema", "GET"): {
         "parameters": [FORM],
         "answers": {"application/xml": TEXT, "application/json": ref("Model")},

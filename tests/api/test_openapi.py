@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.testclient import TestClient
 
 from omeconf.api.app import OPEN, ROUTES, RUNTIME, build
-from omeconf.api.openapi import describe
+from omeconf.api.openapi import OPERATIONS, describe
 from omeconf.core.mapping import BARE
 from omeconf.core.schema import Item
 from omeconf.daemon.service import Service
@@ -69,6 +69,12 @@ def test_routes(document: dict[str, Json]) -> None:
     assert described == routed
     names = [o["operationId"] for path in document["paths"].values() for o in path.values()]
     assert len(set(names)) == len(names)
+
+
+def test_what_is_described_is_served() -> None:
+    """No description is of a route that is written otherwise."""
+    served = {(path, method) for path, methods in ROUTES.items() for method in methods}
+    assert not OPERATIONS.keys() - served
 
 
 def test_references(document: dict[str, Json]) -> None:
