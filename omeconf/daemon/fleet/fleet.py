@@ -255,8 +255,6 @@ class Fleet:
                         present=sorted(view.present), driver=view.driver or None,
                         paused=view.is_paused)  # fmt: skip
 
-    # -- how things stand ------------------------------------------------------------------
-
     def covering(self, number: int) -> Job:
         """What ends when a revision is confirmed by the group, or taken back."""
         is_auto = self.local.service.settings.fleet.rollout == "auto"
