@@ -272,6 +272,10 @@ def _to_revision(where: str) -> dict[str, Doc]:
     }
 
 
+_REASON: Doc = {
+    **record({"reason": TEXT}, optional=("reason",)),
+    "additionalProperties": False,
+}
 _STEERS: Doc = {"statuses": (409,)}
 """What changes no configuration, but how the group comes to run it."""
 
@@ -361,7 +365,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
         "writes": True,
     },
     (f"{_O}/hold", "POST"): {
-        "body": record({"reason": TEXT}, optional=("reason",)),
+        "body": _REASON,
         "optional": True,
         "answer": record({"held": TEXT}),
         "writes": True,
@@ -396,7 +400,7 @@ OPERATIONS: Mapping[tuple[str, str], Doc] = {
     (f"{_O}/fleet/rollout", "POST"): {**_STEERS, "success": 202, "answer": ref("Rollout")},
     (f"{_O}/fleet/pause", "POST"): {
         **_STEERS,
-        "body": record({"reason": TEXT}, optional=("reason",)),
+        "body": _REASON,
         "optional": True,
         "answer": record({"paused": ref("Pause")}),
     },
