@@ -7,6 +7,7 @@ unknown name, or a value of the wrong kind, is an error that names the file and 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 import types
@@ -377,6 +378,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value < 0:
             raise _Wrong(f"{where} may not be negative")
-        if not value <= MOST:
+        if not math.isfinite(value):
+            raise _Wrong(f"{where} must be a finite number, not {value}")
+        if value > MOST:
             raise _Wrong(f"{where} must be {MOST} or less")
     return value

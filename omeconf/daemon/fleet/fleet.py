@@ -105,7 +105,7 @@ class Fleet:
         self.part = Part(self.local, self.mirror, self.presence, clocks or Clocks())
         self.drive = Drive(self.local, self.mirror, self.presence)
         self.stands = Standing(self.local, self.mirror, self.presence, self.part)
-        self.waiting = Waiting(member)
+        self.waiting = Waiting(member.history, self._placed)
         self._logged = ""
         """What was logged last of that."""
         self.trouble = ""
@@ -115,6 +115,10 @@ class Fleet:
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="fleet", daemon=True)
+
+    def _placed(self) -> int:
+        placed = self.local.member.placed
+        return placed.revision.number if placed is not None else 0
 
     def _hangs(self) -> bool:
         return time.monotonic() - self._beat > max(3 * self.presence.lease_s, HANGS_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 
@@ -11,14 +11,16 @@ from omeconf.core.revision import Revision
 from omeconf.core.rollout import View
 from omeconf.daemon.hooks import Outcome
 from omeconf.daemon.jobs import Job, State
-from omeconf.store.member import Member
+from omeconf.store.history import History
 
 
 class Waiting:
     """The jobs that end when a revision's rollout does."""
 
-    def __init__(self, member: Member) -> None:
-        self._member = member
+    def __init__(self, history: History, placed: Callable[[], int]) -> None:
+        """placed: the revision that this member takes part with; 0 while there is none."""
+        self._history = history
+        self._placed = placed
         self._jobs: list[tuple[int, Job]] = []
         self._guard = threading.Lock()
 
@@ -41,15 +43,15 @@ class Waiting:
             waiting = list(self._jobs)
         if not waiting:
             return
-        newest = self._member.history.head()
+        newest = self._history.head()
         if newest is None or newest.number < view.head:
             return  # what takes it back may not have come round yet
         count = newest.number - min(number for number, _ in waiting)
-        newer = self._member.history.newest(limit=count) if count > 0 else []
-        placed = self._member.placed
+        newer = self._history.newest(limit=count) if count > 0 else []
+        placed = self._placed()
         for number, job in waiting:
             found = _decided(number, view, newer)
-            if found == (State.HEALTHY, "") and placed and placed.revision.number < number:
+            if found == (State.HEALTHY, "") and 0 < placed < number:
                 found = (State.PENDING, "")  # the others run it, and this member does not
             if found is not None:
                 state, said = found
